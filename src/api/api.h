@@ -1,0 +1,26 @@
+/* What the files of the API share: names, the slow entries, start-up.  Only this folder sets errno. */
+#ifndef VM_API_H
+#define VM_API_H
+
+#include "base/base.h"
+
+/* The family carries its own names in the unit-test build (-DVM_PREFIX=vmt_), the system's otherwise. */
+#ifdef VM_PREFIX
+#define VM_API_JOIN2(a, b) a##b
+#define VM_API_JOIN(a, b) VM_API_JOIN2(a, b)
+#define VM_API(name) VM_API_JOIN(VM_PREFIX, name)
+#else
+#define VM_API(name) name
+#endif
+
+/* Initialises the allocator at its first miss; cheap afterwards.  Works before constructors have run. */
+void vm_start(void);
+
+/* Registers the fork handlers (once, by vm_start). */
+void vm_fork_start(void);
+
+/* Slow: the misses of the hit paths, with errno and counting.  align: a power of two >= 16. */
+void *vm_api_alloc(size_t n, size_t align, bool zero);
+void vm_api_free(void *p, const char *call);
+
+#endif

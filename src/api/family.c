@@ -1,0 +1,289 @@
+/* The malloc family, with glibc's semantics and, where its versions differ, the newest's.  Each function is its hit path
+   and one tail call; errno is set here and nowhere below. */
+#include <errno.h>
+#include <malloc.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "heap/heap.h"
+#include "heap/heap_fast.h"
+#include "os/os.h"
+#include "page/extent.h"
+#include "page/zone.h"
+#include "report/info.h"
+#include "report/stats.h"
+#include "vm/mmu.h"
+#include "vmalloc/vmalloc.h"
+
+VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
+{
+    int saved = errno;
+
+    vm_start();
+    void *p = vm_heap_alloc(n, align, zero);
+    vm_stats_alloc(p);
+    errno = p ? saved : ENOMEM;
+    return p;
+}
+
+VM_NOINLINE void vm_api_free(void *p, const char *call)
+{
+    int saved = errno;
+
+    if (!p)
+        return;
+    vm_start();
+    vm_stats_free(p, call);
+    vm_heap_free(p, call);
+    errno = saved;
+}
+
+VM_EXPORT void *VM_API(malloc)(size_t n)
+{
+    void *p = vm_malloc_hit(n);
+
+    return VM_LIKELY(p != NULL) ? p : vm_api_alloc(n, VM_BLOCK_MIN, false);
+}
+
+VM_EXPORT void VM_API(free)(void *p)
+{
+    if (VM_UNLIKELY(!vm_free_hit(p)))
+        vm_api_free(p, "free()");
+}
+
+VM_EXPORT void *VM_API(calloc)(size_t count, size_t size)
+{
+    size_t n;
+
+    if (VM_UNLIKELY(__builtin_mul_overflow(count, size, &n))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    struct vm_page *slab = vm_slab_for(vm_tls, n);
+    struct vm_block *b = slab->free;
+    if (VM_UNLIKELY(!b))
+        return vm_api_alloc(n, VM_BLOCK_MIN, true);
+    bool fresh = slab->fresh; /* all zero but for the link and the key */
+    return memset(vm_slab_pop(slab, b), 0, fresh ? sizeof *b : n);
+}
+
+static void *resize(void *p, size_t n, const char *call)
+{
+    int saved = errno;
+
+    if (!p)
+        return VM_API(malloc)(n);
+    vm_start();
+    if (n == 0) {
+        vm_api_free(p, call);
+        return NULL;
+    }
+    size_t before = vm_stats_on ? vm_heap_usable(p, call, false) : 0;
+    void *q = vm_heap_realloc(p, n, call);
+    vm_stats_realloc(q, before);
+    errno = q ? saved : ENOMEM;
+    return q;
+}
+
+VM_EXPORT void *VM_API(realloc)(void *p, size_t n) { return resize(p, n, "realloc()"); }
+
+VM_EXPORT void *VM_API(reallocarray)(void *p, size_t count, size_t size)
+{
+    size_t n;
+
+    if (__builtin_mul_overflow(count, size, &n)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return resize(p, n, "reallocarray()");
+}
+
+static void *alloc_aligned(size_t align, size_t n)
+{
+    if (align <= VM_BLOCK_MIN)
+        return VM_API(malloc)(n);
+    return vm_api_alloc(n, align, false);
+}
+
+VM_EXPORT int VM_API(posix_memalign)(void **result, size_t align, size_t n)
+{
+    if (align % sizeof(void *) != 0 || !vm_is_pow2(align))
+        return EINVAL;
+    void *p = alloc_aligned(align, n);
+    if (!p)
+        return ENOMEM;
+    *result = p;
+    return 0;
+}
+
+VM_EXPORT void *VM_API(aligned_alloc)(size_t align, size_t n)
+{
+    if (!vm_is_pow2(align)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return alloc_aligned(align, n);
+}
+
+VM_EXPORT void *VM_API(memalign)(size_t align, size_t n)
+{
+    if (align > SIZE_MAX / 2 + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
+    /* The next power of two for what is none. */
+    return alloc_aligned(vm_is_pow2(align) || align <= VM_BLOCK_MIN ? align : (size_t)2 << vm_log2(align), n);
+}
+
+VM_EXPORT void *VM_API(valloc)(size_t n)
+{
+    vm_start();
+    return alloc_aligned(vm_os.page_size, n);
+}
+
+VM_EXPORT void *VM_API(pvalloc)(size_t n)
+{
+    vm_start();
+    size_t whole = vm_align_up(n, vm_os.page_size);
+    if (whole < n) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return alloc_aligned(vm_os.page_size, whole);
+}
+
+VM_EXPORT size_t VM_API(malloc_usable_size)(void *p)
+{
+    return p ? vm_heap_usable(p, "malloc_usable_size()", false) : 0;
+}
+
+VM_EXPORT void VM_API(free_sized)(void *p, size_t n)
+{
+    (void)n;
+    if (VM_UNLIKELY(!vm_free_hit(p)))
+        vm_api_free(p, "free_sized()");
+}
+
+VM_EXPORT void VM_API(free_aligned_sized)(void *p, size_t align, size_t n)
+{
+    (void)align;
+    (void)n;
+    if (VM_UNLIKELY(!vm_free_hit(p)))
+        vm_api_free(p, "free_aligned_sized()");
+}
+
+VM_EXPORT void VM_API(cfree)(void *p)
+{
+    if (VM_UNLIKELY(!vm_free_hit(p)))
+        vm_api_free(p, "cfree()");
+}
+
+VM_EXPORT int VM_API(malloc_trim)(size_t pad)
+{
+    int saved = errno;
+
+    vm_start();
+    vm_heaps_collect();
+    bool trimmed = vm_frames_trim(pad);
+    trimmed |= vm_extents_trim();
+    errno = saved;
+    return trimmed;
+}
+
+VM_EXPORT void VM_API(malloc_stats)(void)
+{
+    char text[VM_INFO_TEXT_MAX];
+
+    vm_start();
+    size_t n = vm_info_text(text, sizeof text);
+    ssize_t written = write(STDERR_FILENO, text, n);
+    (void)written;
+}
+
+VM_EXPORT int VM_API(malloc_info)(int options, FILE *out)
+{
+    char text[VM_INFO_TEXT_MAX];
+
+    if (options != 0)
+        return EINVAL;
+    vm_start();
+    /* Written with no lock of ours held: stdio has its own, and fork waits for both. */
+    size_t n = vm_info_xml(text, sizeof text);
+    return fwrite(text, 1, n, out) == n ? 0 : -1;
+}
+
+VM_EXPORT struct mallinfo2 VM_API(mallinfo2)(void)
+{
+    struct vm_info i;
+
+    vm_start();
+    vm_info_read(&i);
+    return (struct mallinfo2){
+        .arena = i.slab_space,
+        .ordblks = i.slab_space > i.small_used,
+        .hblks = i.large_count,
+        .hblkhd = i.large_used,
+        .uordblks = i.small_used,
+        .fordblks = i.slab_space - i.small_used,
+        .keepcost = i.frames_free,
+    };
+}
+
+VM_EXPORT struct mallinfo VM_API(mallinfo)(void)
+{
+    struct mallinfo2 m = VM_API(mallinfo2)();
+
+    return (struct mallinfo){
+        .arena = (int)m.arena,
+        .ordblks = (int)m.ordblks,
+        .hblks = (int)m.hblks,
+        .hblkhd = (int)m.hblkhd,
+        .uordblks = (int)m.uordblks,
+        .fordblks = (int)m.fordblks,
+        .keepcost = (int)m.keepcost,
+    };
+}
+
+/* The parameters are glibc's tunables of mechanisms that we do not have: accepted, as any value is valid here, but for
+   the two that glibc itself refuses. */
+VM_EXPORT int VM_API(mallopt)(int param, int value)
+{
+    const int mxfast_max = 80 * (int)sizeof(size_t) / 4, mmap_threshold_max = 32 * (int)VM_MIB;
+
+    if (param == M_MXFAST)
+        return value >= 0 && value <= mxfast_max;
+    if (param == M_MMAP_THRESHOLD)
+        return value >= 0 && value <= mmap_threshold_max;
+    return 1;
+}
+
+#ifndef VM_PREFIX
+/* Names that programs and old libraries reach into glibc with. */
+#ifdef __clang__
+#define ALIAS(of) VM_EXPORT __attribute__((alias(#of)))
+#else
+#define ALIAS(of) VM_EXPORT __attribute__((alias(#of), copy(of)))
+#endif
+ALIAS(malloc) void *__libc_malloc(size_t n);
+ALIAS(free) void __libc_free(void *p);
+ALIAS(calloc) void *__libc_calloc(size_t count, size_t size);
+ALIAS(realloc) void *__libc_realloc(void *p, size_t n);
+ALIAS(memalign) void *__libc_memalign(size_t align, size_t n);
+ALIAS(valloc) void *__libc_valloc(size_t n);
+ALIAS(pvalloc) void *__libc_pvalloc(size_t n);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* mallinfo is; it is still called */
+ALIAS(mallinfo) struct mallinfo __libc_mallinfo(void);
+#pragma GCC diagnostic pop
+ALIAS(mallopt) int __libc_mallopt(int param, int value);
+ALIAS(posix_memalign) int __posix_memalign(void **result, size_t align, size_t n);
+#endif
+
+VM_EXPORT const char *VM_API(vmalloc_version)(void) { return "0.1.0"; }
+
+VM_EXPORT int VM_API(vmalloc_check)(void)
+{
+    vm_start();
+    return vm_zone_check() && vm_extent_check() && vm_heap_check() && vm_mmu_check();
+}

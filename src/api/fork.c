@@ -1,0 +1,61 @@
+/* fork: before it every lock is taken, in the order of ranks and without waiting for one that the forking thread itself
+   holds; after it both sides let them go, and the child turns the heaps of the threads it does not have into idle ones.
+
+   glibc's fork takes the lock of stdio's list of files after our handler has run, while a thread inside stdio that
+   holds it may wait for one of ours: so it is taken here first, as glibc does for its own malloc. */
+#include <pthread.h>
+
+#include "api/api.h"
+#include "base/lock.h"
+#include "heap/heap.h"
+#include "os/meta.h"
+#include "page/extent.h"
+#include "page/zone.h"
+#include "vm/mmu.h"
+
+/* glibc's, absent elsewhere.  The reset in the child is what fork itself does, and safe to repeat. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
+/* Below the heaps' locks, in the order of their ranks. */
+static struct vm_lock *const inner_locks[] = {&vm_extents_lock, &vm_frames_lock, &vm_mmu_lock, &vm_meta_lock};
+#define INNER_LOCKS (sizeof inner_locks / sizeof *inner_locks)
+
+static void before_fork(void)
+{
+    if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
+        _IO_list_lock();
+    vm_heaps_fork_lock();
+    for (size_t i = 0; i < INNER_LOCKS; i++)
+        vm_lock_for_fork(inner_locks[i]);
+}
+
+/* True when the fork interrupted a critical section of the forking thread. */
+static bool unlock_inner(void)
+{
+    bool kept = false;
+
+    for (size_t i = INNER_LOCKS; i-- > 0;)
+        kept |= vm_unlock_after_fork(inner_locks[i]);
+    return kept;
+}
+
+static void after_fork_in_parent(void)
+{
+    unlock_inner();
+    vm_heaps_fork_unlock();
+    if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
+        _IO_list_unlock();
+}
+
+static void after_fork_in_child(void)
+{
+    if (!unlock_inner())
+        vm_heaps_fork_child();
+    vm_heaps_fork_unlock();
+    if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
+        _IO_list_resetlock();
+}
+
+void vm_fork_start(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }

@@ -1,0 +1,63 @@
+/* Start-up, at the first call that misses (often before any constructor has run): page size, secret, options, zones,
+   and the destructor that tells when a thread ends.  No stdio, no allocation, nothing that could call malloc. */
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/lock.h"
+#include "base/options.h"
+#include "heap/heap.h"
+#include "os/os.h"
+#include "page/extent.h"
+#include "page/zone.h"
+#include "report/stats.h"
+
+static struct vm_lock start_lock = VM_LOCK_INIT(VM_RANK_START);
+static bool started; /* set once everything is ready */
+static pthread_key_t thread_end_key;
+static bool have_key; /* const: after start-up */
+
+/* Other destructors may still free, and allocate, after ours has run.  A destructor that sets its key again is called
+   again in the next round: so the heap is given up in the second of the (at least four) rounds, and what comes later
+   is served by the shared heap. */
+static void thread_ends(void *round)
+{
+    if (round == (void *)1 && pthread_setspecific(thread_end_key, (void *)2) == 0)
+        return;
+    vm_thread_end();
+}
+
+static void thread_begins(void)
+{
+    if (have_key)
+        pthread_setspecific(thread_end_key, (void *)1);
+}
+
+void vm_start(void)
+{
+    if (VM_LIKELY(VM_LOAD_ACQUIRE(&started)))
+        return;
+    vm_lock(&start_lock);
+    if (started) {
+        vm_unlock(&start_lock);
+        return;
+    }
+    vm_os_start();
+    vm_secret = vm_os_secret();
+    vm_options_read(secure_getenv("VMALLOC_OPTIONS"));
+    vm_zones_start(vm_options.brk != 0);
+    vm_extents_start();
+    vm_heaps_start(vm_stats_start(vm_options.stats));
+    have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;
+    vm_thread_begin_hook = thread_begins;
+    VM_STORE_RELEASE(&started, true);
+    vm_unlock(&start_lock);
+    vm_fork_start();
+}
+
+/* So that even a program that never allocates before it starts threads registers its fork handlers first. */
+__attribute__((constructor(101))) static void at_load(void) { vm_start(); }
+
+__attribute__((destructor)) static void at_exit(void) { vm_stats_flush_all(); }

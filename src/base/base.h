@@ -1,0 +1,44 @@
+/* Attributes, bit tricks and the few macros that every file uses.  No state, no lock; included by everyone. */
+#ifndef VM_BASE_H
+#define VM_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VM_LIKELY(x) __builtin_expect(!!(x), 1)
+#define VM_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define VM_INLINE static inline __attribute__((always_inline))
+#define VM_NOINLINE __attribute__((noinline))
+#define VM_COLD __attribute__((noinline, cold))
+#define VM_EXPORT __attribute__((visibility("default")))
+#define VM_ALIGNED(n) __attribute__((aligned(n)))
+
+#define VM_KIB ((size_t)1024)
+#define VM_MIB ((size_t)1024 * 1024)
+#define VM_GIB ((size_t)1024 * 1024 * 1024)
+#define VM_CACHE_LINE 64
+
+#define VM_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+
+/* Plain moves on every processor we build for; they tell the compiler and the sanitizers that other threads look. */
+#define VM_LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define VM_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define VM_LOAD_ACQUIRE(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define VM_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+
+VM_INLINE bool vm_is_pow2(size_t n) { return n != 0 && (n & (n - 1)) == 0; }
+
+/* to: a power of two. */
+VM_INLINE size_t vm_align_up(size_t n, size_t to) { return (n + to - 1) & ~(to - 1); }
+VM_INLINE size_t vm_align_down(size_t n, size_t to) { return n & ~(to - 1); }
+
+/* Floor of log2; n > 0. */
+VM_INLINE unsigned vm_log2(size_t n) { return 63 - (unsigned)__builtin_clzl(n); }
+
+VM_INLINE size_t vm_min(size_t a, size_t b) { return a < b ? a : b; }
+VM_INLINE size_t vm_max(size_t a, size_t b) { return a > b ? a : b; }
+
+_Static_assert(sizeof(size_t) == 8 && sizeof(void *) == 8, "64-bit processors only");
+
+#endif

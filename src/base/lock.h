@@ -1,0 +1,42 @@
+/* A futex mutex that knows its owner and its rank.  Ranks give the one order in which locks nest (fork takes all of
+   them in that order); the owner lets a signal handler that interrupted malloc, and fork inside one, see that it
+   would wait for itself. */
+#ifndef VM_LOCK_H
+#define VM_LOCK_H
+
+#include "base/base.h"
+
+/* Taken in this order; of two heaps' locks the second is only ever tried, never waited for (fork excepted). */
+enum vm_lock_rank {
+    VM_RANK_START,   /* one-time initialisation */
+    VM_RANK_HEAP,    /* struct vm_heap: slow paths of one heap */
+    VM_RANK_HEAPS,   /* the list of heaps and of idle heaps */
+    VM_RANK_EXTENTS, /* large blocks */
+    VM_RANK_FRAMES,  /* frames of the brk heap and the zones */
+    VM_RANK_MMU,     /* the shadow page table's writers */
+    VM_RANK_META,    /* the metadata bump allocator */
+};
+
+struct vm_lock {
+    uint32_t word;   /* 0 free, 1 held, 2 held and somebody waits */
+    uint32_t rank;   /* const: enum vm_lock_rank, for the reader and the debugger */
+    uintptr_t owner; /* vm_thread_self() of the holder, 0 when free */
+    bool kept;       /* held by the forking thread before its fork; guarded by the lock itself */
+};
+
+#define VM_LOCK_INIT(r) {0, (r), 0, false}
+
+/* A number that is this thread's alone while it lives; never 0.  The same in the child of its fork. */
+uintptr_t vm_thread_self(void);
+
+void vm_lock(struct vm_lock *l);
+bool vm_trylock(struct vm_lock *l);
+void vm_unlock(struct vm_lock *l);
+bool vm_lock_is_mine(const struct vm_lock *l);
+
+/* For fork: takes the lock unless the caller has it (a signal handler that forks inside malloc), and undoes just that.
+   vm_unlock_after_fork() returns true when the lock was the caller's before. */
+void vm_lock_for_fork(struct vm_lock *l);
+bool vm_unlock_after_fork(struct vm_lock *l);
+
+#endif

@@ -1,0 +1,32 @@
+/* The table of size classes, computed by the compiler; see class.h.  Slabs of one frame up to 8 KiB a block, longer
+   ones above so that each holds at least four blocks and wastes address space only (a tail is never touched). */
+#include "heap/class.h"
+
+#include "page/page.h"
+
+#define FRAMES(size) ((size) <= 8192 ? 1 : (size) <= 16384 ? 2 : (size) <= 32768 ? 4 : 8)
+#define CLASS(n) {UINT64_MAX / (n) + 1, (n), FRAMES(n) * VM_FRAME_BYTES / (n), FRAMES(n)}
+#define LINEAR4(k) CLASS((k) * 16), CLASS((k) * 16 + 16), CLASS((k) * 16 + 32), CLASS((k) * 16 + 48)
+#define STEP(base, i) CLASS((base) + (base) / 8 * (i))
+#define DOUBLING(base)                                                                                                 \
+    STEP(base, 1), STEP(base, 2), STEP(base, 3), STEP(base, 4), STEP(base, 5), STEP(base, 6), STEP(base, 7), STEP(base, 8)
+
+const struct vm_class vm_classes[VM_CLASSES] = {
+    {0, 0, 0, 0},
+    LINEAR4(1), LINEAR4(5), LINEAR4(9), LINEAR4(13),
+    DOUBLING(256u), DOUBLING(512u), DOUBLING(1024u), DOUBLING(2048u), DOUBLING(4096u),
+    DOUBLING(8192u), DOUBLING(16384u), DOUBLING(32768u), DOUBLING(65536u),
+};
+
+unsigned vm_class_of_aligned(size_t n, size_t align)
+{
+    if (n > VM_SMALL_LIMIT || align > VM_SLAB_ALIGN_MAX)
+        return 0;
+    n = vm_max(vm_align_up(n, align), align);
+    if (n > VM_SMALL_LIMIT)
+        return 0;
+    unsigned id = vm_class_of(n);
+    while (vm_classes[id].size & (align - 1)) /* ends at a power of two at the latest */
+        id++;
+    return id;
+}

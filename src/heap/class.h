@@ -1,0 +1,38 @@
+/* Size classes: 16-byte steps to 256, then eight a doubling to 128 KiB.  Ids run from 1 to 88; id 0 is not used, so
+   that up to 256 bytes the id is the size in units of 16.  A class whose size is a multiple of a power of two has all
+   blocks aligned to it, since slabs start on 64 KiB. */
+#ifndef VM_CLASS_H
+#define VM_CLASS_H
+
+#include "base/base.h"
+
+#define VM_CLASSES 89            /* ids 0 (unused) to 88 */
+#define VM_BLOCK_MIN 16          /* bytes; also the alignment of every block */
+#define VM_SMALL_LIMIT 131072    /* requests below it come from slabs, the others from mmap */
+#define VM_SLAB_ALIGN_MAX 65536  /* largest alignment a slab can give */
+#define VM_LINEAR_MAX 256        /* 16-byte steps up to here */
+#define VM_LINEAR_IDS 16         /* ids 1 to 16 */
+#define VM_STEPS_LOG2 3          /* eight classes a doubling */
+
+struct vm_class {
+    uint64_t recip;    /* ceil(2^64 / size); see vm_block_index() */
+    uint32_t size;     /* bytes a block */
+    uint16_t capacity; /* blocks a slab */
+    uint8_t frames;    /* 64 KiB frames a slab */
+};
+
+extern const struct vm_class vm_classes[VM_CLASSES];
+
+/* The smallest class that holds n bytes (n <= VM_SMALL_LIMIT; 0 counts as 1). */
+VM_INLINE unsigned vm_class_of(size_t n)
+{
+    if (n <= VM_LINEAR_MAX)
+        return (unsigned)((n + VM_BLOCK_MIN - 1 + !n) / VM_BLOCK_MIN);
+    unsigned log = vm_log2(n - 1);
+    return VM_LINEAR_IDS + 1 + ((log - 8) << VM_STEPS_LOG2) + (((n - 1) >> (log - VM_STEPS_LOG2)) & 7);
+}
+
+/* The smallest class that holds n bytes with every block a multiple of align (a power of two); 0 when none does. */
+unsigned vm_class_of_aligned(size_t n, size_t align);
+
+#endif

@@ -1,0 +1,198 @@
+/* The misses of the malloc family: everything the hit paths of heap_fast.h do not settle.  See heap.h. */
+#include "heap/heap.h"
+
+#include <string.h>
+
+#include "base/fail.h"
+#include "heap/heap_fast.h"
+#include "heap/misuse.h"
+#include "heap/remote.h"
+#include "heap/slab.h"
+#include "page/extent.h"
+
+uint64_t vm_secret;
+
+/* Above this, realloc of a large block that cannot grow in place asks for an eighth more, so that growing by small
+   steps does not remap at every step; the surplus is address space until it is touched. */
+#define GROWTH_SHARE 8
+
+/* Slow: a block of the class from the heap, whose lock is held or which is the caller's own. */
+static struct vm_block *pop_or_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
+{
+    struct vm_page *slab = h->current[class_id];
+
+    if (!slab->free)
+        slab = vm_slab_refill(h, class_id);
+    if (!slab)
+        return NULL;
+    *fresh = slab->fresh;
+    return vm_slab_pop(slab, slab->free);
+}
+
+static struct vm_block *take_block(unsigned class_id, bool *fresh)
+{
+    struct vm_heap *h = vm_heap_mine();
+    struct vm_block *b = NULL;
+
+    if (!h) { /* past the thread's end, or no memory for a heap */
+        h = vm_heap_shared();
+        if (!h)
+            return NULL;
+    } else if (h->current[class_id]->free) { /* a hit, through a front */
+        return pop_or_refill(h, class_id, fresh);
+    }
+    if (vm_lock_is_mine(&h->lock))
+        return NULL; /* a signal handler interrupted our slow path: a shortage is better than a hang */
+    vm_lock(&h->lock);
+    b = pop_or_refill(h, class_id, fresh);
+    vm_unlock(&h->lock);
+    return b;
+}
+
+static void *alloc_large(size_t n, size_t align, bool zero)
+{
+    if (vm_lock_is_mine(&vm_extents_lock))
+        return NULL; /* as above */
+    struct vm_extent *e = vm_extent_alloc(n, align);
+    if (!e)
+        return NULL;
+    void *p = (void *)e->base;
+    if (zero && !e->zeroed)
+        memset(p, 0, n);
+    return p;
+}
+
+void *vm_heap_alloc(size_t n, size_t align, bool zero)
+{
+    unsigned class_id = n >= VM_SMALL_LIMIT ? 0 : align <= VM_BLOCK_MIN ? vm_class_of(n) : vm_class_of_aligned(n, align);
+
+    if (n > PTRDIFF_MAX)
+        return NULL;
+    if (class_id == 0)
+        return alloc_large(vm_max(n, 1), align, zero);
+    bool fresh = false;
+    struct vm_block *b = take_block(class_id, &fresh);
+    if (!b)
+        return NULL;
+    if (zero)
+        memset(b, 0, fresh ? sizeof *b : n);
+    return b;
+}
+
+/* The slab of a live block, or NULL when the address is in no slab; dies when it is in one but no live block. */
+static struct vm_page *slab_of_live(const void *p, const char *call, bool freeing)
+{
+    const struct vm_block *b = p;
+    struct vm_page *page = vm_page_of((uintptr_t)p);
+    bool is_start;
+
+    if (!page)
+        return NULL;
+    struct vm_page *slab = page - VM_LOAD(&page->tail);
+    uint32_t index = vm_block_index(VM_LOAD(&slab->recip), (uintptr_t)p - slab->start, &is_start);
+    if (!is_start || index >= VM_LOAD(&slab->carved) || b->key == vm_block_key(b, b->next))
+        vm_misuse(p, call, freeing);
+    return slab;
+}
+
+static void free_in_slab(struct vm_page *slab, struct vm_block *b)
+{
+    struct vm_heap *h = vm_heap_mine();
+
+    if (!h) {
+        vm_remote_send_one(VM_LOAD(&slab->owner), b);
+    } else if (VM_LOAD(&slab->owner) != h) {
+        vm_remote_free(h, slab, b);
+    } else {
+        vm_slab_push(slab, b);
+        if (--slab->held == 0)
+            vm_heap_slab_event(slab);
+    }
+}
+
+void vm_heap_free(void *p, const char *call)
+{
+    if (!p)
+        return;
+    struct vm_page *slab = slab_of_live(p, call, true);
+    if (slab) {
+        free_in_slab(slab, p);
+        return;
+    }
+    struct vm_extent *e = vm_extent_at((uintptr_t)p);
+    if (!e)
+        vm_misuse(p, call, true);
+    if (!vm_lock_is_mine(&vm_extents_lock))
+        vm_extent_free(e);
+}
+
+size_t vm_heap_usable(const void *p, const char *call, bool freeing)
+{
+    struct vm_page *slab = slab_of_live(p, call, freeing);
+
+    if (slab)
+        return slab->size;
+    struct vm_extent *e = vm_extent_at((uintptr_t)p);
+    if (!e)
+        vm_misuse(p, call, freeing);
+    return e->size;
+}
+
+static void *move(void *p, size_t old, size_t n, const char *call)
+{
+    void *q = vm_heap_alloc(n, VM_BLOCK_MIN, false);
+
+    if (!q)
+        return NULL;
+    memcpy(q, p, vm_min(old, n));
+    vm_heap_free(p, call);
+    return q;
+}
+
+static void *realloc_large(struct vm_extent *e, size_t n, const char *call)
+{
+    if (n <= e->size) {
+        /* Stays where it is; pages it does not need any more go back, but for a last one below the border. */
+        vm_extent_resize(e, n, true);
+        return (void *)e->base;
+    }
+    size_t roomy = n + e->size / GROWTH_SHARE;
+    if (vm_extent_resize(e, n, true))
+        return (void *)e->base;
+    if ((n < roomy && roomy <= PTRDIFF_MAX && vm_extent_resize(e, roomy, false)) || vm_extent_resize(e, n, false))
+        return (void *)e->base;
+    return move((void *)e->base, e->size, n, call);
+}
+
+void *vm_heap_realloc(void *p, size_t n, const char *call)
+{
+    struct vm_page *slab = slab_of_live(p, call, false);
+
+    if (n > PTRDIFF_MAX)
+        return NULL;
+    if (slab)
+        return n <= slab->size ? p : move(p, slab->size, n, call);
+    struct vm_extent *e = vm_extent_at((uintptr_t)p);
+    if (!e)
+        vm_misuse(p, call, false);
+    if (vm_lock_is_mine(&vm_extents_lock))
+        return NULL;
+    return realloc_large(e, n, call);
+}
+
+void vm_heap_slab_event(struct vm_page *slab)
+{
+    struct vm_heap *h = slab->owner;
+
+    if (vm_lock_is_mine(&h->lock))
+        return; /* a free in a signal handler inside our slow path: the slab is looked at no more, nothing breaks */
+    vm_lock(&h->lock);
+    if (slab->held == 0)
+        vm_slab_event_locked(h, slab);
+    vm_unlock(&h->lock);
+}
+
+void vm_heap_corrupt(const struct vm_block *b)
+{
+    vm_fatal("malloc(): free block %p was written to after it was freed", (void *)(uintptr_t)b);
+}

@@ -1,0 +1,120 @@
+/* Thread heaps: what a thread allocates from without a lock.  heap_fast.h has the hit paths; the functions here are
+   their misses.  A heap is LIVE (one thread's), IDLE (its thread ended; in the idle list) or SHARED (the one heap that
+   serves threads which are past their own end; used under its lock only).
+
+   The lock of a heap is held by every slow path of its owner, and by whoever takes from it while it is idle: so fork
+   finds every heap either locked by itself or in the middle of a hit path, whose stores are ordered such that any
+   prefix of them leaves a sound heap. */
+#ifndef VM_HEAP_H
+#define VM_HEAP_H
+
+#include "base/list.h"
+#include "base/lock.h"
+#include "heap/class.h"
+#include "page/page.h"
+
+#define VM_DIRECT_MAX 1024 /* direct[] finds the slab of requests up to here */
+#define VM_DIRECT_SLOTS (VM_DIRECT_MAX / VM_BLOCK_MIN + 1)
+
+/* What a thread holds back of other heaps' blocks: at most VM_OUTBOXES times the smaller of these. */
+#define VM_OUTBOXES 8
+#define VM_OUTBOX_BLOCKS 32
+#define VM_OUTBOX_BYTES 8192
+
+struct vm_outbox {
+    struct vm_heap *owner;
+    struct vm_block *head, *tail;
+    uint32_t count, bytes;
+};
+
+/* What the thread has done since it last handed it in; only kept when statistics are on (src/report/stats.c). */
+struct vm_counts {
+    uint64_t allocs, frees, reallocs; /* calls */
+    int64_t live;                     /* bytes, the difference */
+};
+
+enum vm_heap_state { VM_HEAP_LIVE, VM_HEAP_IDLE, VM_HEAP_SHARED };
+
+struct vm_heap {
+    /* Read by the hit paths: the slab to pop for (n + 15) / 16, and by class; vm_slab_none where there is none. */
+    struct vm_page *direct[VM_DIRECT_SLOTS];
+    struct vm_page *current[VM_CLASSES];
+    struct vm_heap *real; /* const: itself; of a front (instrumentation) the heap behind it; NULL of the constant ones */
+
+    /* Owner's, or the lock holder's while idle. */
+    struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
+    struct vm_outbox out[VM_OUTBOXES];
+
+    struct vm_lock lock;
+    struct vm_heap *next;     /* const: the list of all heaps, newest first */
+    struct vm_list idle_link; /* in the idle list; under vm_heaps_lock */
+    struct vm_heap *front;    /* owner's: the instrumented face of this heap, once made */
+    struct vm_counts counts;  /* owner's */
+    uint8_t state;            /* enum vm_heap_state; under vm_heaps_lock */
+
+    /* Other threads'. */
+    struct vm_block *inbox VM_ALIGNED(VM_CACHE_LINE); /* blocks freed by others, newest first */
+} VM_ALIGNED(VM_CACHE_LINE);
+
+/* This thread's heap, its front, or one of the two constant heaps: none yet, or no more. */
+extern __thread struct vm_heap *vm_tls __attribute__((tls_model("initial-exec")));
+extern const struct vm_heap vm_heap_none, vm_heap_gone;
+extern const struct vm_page vm_slab_none;
+extern struct vm_lock vm_heaps_lock;
+
+/* ---- The misses.  NULL means a shortage.  For messages:
+   `call` is the function the user called ("free()"), freeing says that it frees. ---- */
+
+/* n bytes, aligned to align (a power of two >= 16), reading as zero when asked. */
+void *vm_heap_alloc(size_t n, size_t align, bool zero);
+void vm_heap_free(void *p, const char *call);
+size_t vm_heap_usable(const void *p, const char *call, bool freeing);
+
+/* As C's realloc for p != NULL and n > 0; never moves when n fits the block. */
+void *vm_heap_realloc(void *p, size_t n, const char *call);
+
+/* A block's `held` came to 0 in the owner's hit path. */
+void vm_heap_slab_event(struct vm_page *slab);
+
+/* A popped block's seal is broken. */
+_Noreturn void vm_heap_corrupt(const struct vm_block *b);
+
+/* ---- Threads. ---- */
+
+/* Once, before anything else; instrument: every heap from now on gets a front, so that all calls take the misses. */
+void vm_heaps_start(bool instrument);
+
+/* Gives the calling thread's heap up for others to adopt; from now on the shared heap serves it. */
+void vm_thread_end(void);
+
+/* Around fork: all heaps and their list locked, and unlocked (true: some lock was the caller's before).  In the child
+   first, with the locks held: every heap but the caller's becomes idle. */
+void vm_heaps_fork_lock(void);
+bool vm_heaps_fork_unlock(void);
+void vm_heaps_fork_child(void);
+
+/* The heap the calling thread allocates from, made when it has none; NULL when it is past its end or there is no
+   memory.  And the heap of threads past their end, used under its lock; NULL without memory. */
+struct vm_heap *vm_heap_mine(void);
+struct vm_heap *vm_heap_shared(void);
+
+/* All heaps, newest first, linked by next. */
+struct vm_heap *vm_heaps_newest(void);
+
+/* Drains the caller's own heap and all idle ones, so that what can be empty is. */
+void vm_heaps_collect(void);
+
+/* Runs when a thread first gets a heap; src/api arms the thread-exit destructor here. */
+extern void (*vm_thread_begin_hook)(void);
+
+struct vm_heaps_stats {
+    size_t heaps, idle;       /* count */
+    size_t slab_bytes;        /* carved blocks of all slabs */
+    size_t used_bytes;        /* handed out, or waiting in a current slab or a message */
+};
+void vm_heaps_stats(struct vm_heaps_stats *s);
+
+/* All invariants of the calling thread's heap and its slabs, idle heaps included. */
+bool vm_heap_check(void);
+
+#endif

@@ -1,0 +1,72 @@
+/* The hit paths, inlined into the malloc family.  Each returns NULL or false when it missed; the caller then goes to
+   the functions of heap.h by a tail call.  No lock, no atomics, no system call, no test for "initialised": the heap a
+   thread starts with has only empty slabs. */
+#ifndef VM_HEAP_FAST_H
+#define VM_HEAP_FAST_H
+
+#include "heap/heap.h"
+#include "page/zone.h"
+
+/* Fast: the slab that serves n bytes, or the empty one. */
+VM_INLINE struct vm_page *vm_slab_for(const struct vm_heap *h, size_t n)
+{
+    if (VM_LIKELY(n <= VM_DIRECT_MAX))
+        return h->direct[(n + VM_BLOCK_MIN - 1) / VM_BLOCK_MIN];
+    if (VM_LIKELY(n < VM_SMALL_LIMIT))
+        return h->current[vm_class_of(n)];
+    return h->current[0]; /* always the empty slab */
+}
+
+/* Fast: takes the first block of slab->free, which is not empty.  The order of the two stores matters to fork. */
+VM_INLINE void *vm_slab_pop(struct vm_page *slab, struct vm_block *b)
+{
+    struct vm_block *next = b->next;
+
+    if (VM_UNLIKELY(b->key != vm_block_key(b, next)))
+        vm_heap_corrupt(b);
+    slab->free = next;
+    __atomic_store_n(&b->key, 0, __ATOMIC_RELEASE);
+    return b;
+}
+
+/* Fast. */
+VM_INLINE void *vm_malloc_hit(size_t n)
+{
+    struct vm_page *slab = vm_slab_for(vm_tls, n);
+    struct vm_block *b = slab->free;
+
+    return VM_LIKELY(b != NULL) ? vm_slab_pop(slab, b) : NULL;
+}
+
+/* Fast: puts a block on the owner's list, sealed.  The block is whole before the list shows it: fork again. */
+VM_INLINE void vm_slab_push(struct vm_page *slab, struct vm_block *b)
+{
+    struct vm_block *next = slab->local;
+
+    b->next = next;
+    b->key = vm_block_key(b, next);
+    VM_STORE_RELEASE(&slab->local, b);
+}
+
+/* Fast: a block of a slab of this thread in the brk heap, with no sign of misuse. */
+VM_INLINE bool vm_free_hit(void *p)
+{
+    uintptr_t offset = (uintptr_t)p - vm_brk.base;
+    struct vm_block *b = p;
+    bool is_start;
+
+    if (VM_UNLIKELY(offset >= VM_LOAD(&vm_brk.size)))
+        return false;
+    struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
+    uint32_t index = vm_block_index(VM_LOAD(&slab->recip), offset & (VM_FRAME_BYTES - 1), &is_start);
+    if (VM_UNLIKELY(!is_start) || VM_UNLIKELY(index >= VM_LOAD(&slab->carved)))
+        return false;
+    if (VM_UNLIKELY(VM_LOAD(&slab->owner) != vm_tls) || VM_UNLIKELY(b->key == vm_block_key(b, b->next)))
+        return false;
+    vm_slab_push(slab, b);
+    if (VM_UNLIKELY(--slab->held == 0))
+        vm_heap_slab_event(slab);
+    return true;
+}
+
+#endif

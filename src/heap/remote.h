@@ -1,0 +1,27 @@
+/* Blocks freed by a thread that does not own them: batched by owner in the freeing thread's outboxes, sent with one
+   exchange to the owner's inbox, taken in by the owner's next refill.  See struct vm_outbox for what may be held back. */
+#ifndef VM_REMOTE_H
+#define VM_REMOTE_H
+
+#include "heap/heap.h"
+
+/* h, the caller's heap, frees a block of somebody else's slab. */
+void vm_remote_free(struct vm_heap *h, struct vm_page *slab, struct vm_block *b);
+
+/* Sends one block straight to the heap: for callers that have no heap of their own. */
+void vm_remote_send_one(struct vm_heap *owner, struct vm_block *b);
+
+/* Sends everything h holds back. */
+void vm_remote_flush(struct vm_heap *h);
+
+/* Takes in what others freed of h's blocks.  Under h's lock. */
+void vm_remote_drain(struct vm_heap *h);
+
+/* Moves a slab with blocks to give from an idle heap to h; false when no idle heap has one of the class.  Under h's
+   lock; see thread.c. */
+bool vm_heaps_adopt_slab(struct vm_heap *h, unsigned class_id);
+
+/* The slab of a block that is known to be one. */
+struct vm_page *vm_slab_of(const struct vm_block *b);
+
+#endif

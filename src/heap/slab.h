@@ -1,0 +1,25 @@
+/* Slabs of one heap: making, carving, choosing and retiring them.  Everything here runs under the heap's lock. */
+#ifndef VM_SLAB_H
+#define VM_SLAB_H
+
+#include "heap/heap.h"
+
+/* A slab of the class whose `free` is not empty, made current; NULL when there is no memory. */
+struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id);
+
+/* held came to 0; see the table in page.h. */
+void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab);
+
+/* Every current slab becomes partial, full or free, so that others can take them over. */
+void vm_slabs_park(struct vm_heap *h);
+
+/* A slab of from's partial list of the class becomes to's; false when there is none.  Both locks held. */
+bool vm_slab_take_over(struct vm_heap *to, struct vm_heap *from, unsigned class_id);
+
+/* Blocks of `free`. */
+size_t vm_slab_count_free(const struct vm_page *slab);
+
+/* All invariants of one slab. */
+bool vm_slab_check(const struct vm_page *slab);
+
+#endif

@@ -1,0 +1,278 @@
+/* The heaps of threads: birth, end, adoption, and what fork does to them; see heap.h.  vm_heaps_lock guards the list of
+   all heaps' writers, the idle list and every heap's state.  Heaps are type-stable: made once, never unmapped. */
+#include <string.h>
+
+#include "base/fail.h"
+#include "heap/remote.h"
+#include "heap/slab.h"
+#include "os/meta.h"
+#include "page/zone.h"
+
+#define ADOPT_LOOKS 8 /* idle heaps looked at for one slab; the list is rotated, so all get their turn */
+
+#define NONE ((struct vm_page *)&vm_slab_none)
+
+const struct vm_page vm_slab_none;
+const struct vm_heap vm_heap_none = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = {[0 ... VM_CLASSES - 1] = NONE}};
+const struct vm_heap vm_heap_gone = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = {[0 ... VM_CLASSES - 1] = NONE}};
+
+__thread struct vm_heap *vm_tls = (struct vm_heap *)&vm_heap_none;
+struct vm_lock vm_heaps_lock = VM_LOCK_INIT(VM_RANK_HEAPS);
+void (*vm_thread_begin_hook)(void);
+
+static struct vm_heap *all_heaps; /* newest first; written under vm_heaps_lock, read by anyone */
+static struct vm_list idle_heaps; /* under vm_heaps_lock */
+static size_t idle_count;
+static struct vm_heap *shared_heap; /* for threads past their end; const: once made */
+static bool instrumented;           /* const: after start-up */
+
+void vm_heaps_start(bool instrument)
+{
+    vm_list_init(&idle_heaps);
+    instrumented = instrument;
+}
+
+static void init_entries(struct vm_heap *h)
+{
+    memcpy(h->direct, vm_heap_none.direct, sizeof h->direct);
+    memcpy(h->current, vm_heap_none.current, sizeof h->current);
+}
+
+static struct vm_heap *make_heap(enum vm_heap_state state)
+{
+    struct vm_heap *h = vm_meta_alloc(sizeof *h, VM_CACHE_LINE);
+
+    if (!h)
+        return NULL;
+    init_entries(h);
+    for (unsigned i = 0; i < VM_CLASSES; i++)
+        vm_list_init(&h->partial[i]);
+    vm_list_init(&h->idle_link);
+    h->lock.rank = VM_RANK_HEAP;
+    h->real = h;
+    h->state = (uint8_t)state;
+    h->next = all_heaps;
+    VM_STORE_RELEASE(&all_heaps, h);
+    return h;
+}
+
+/* A heap whose entries stay empty and whose address owns no slab: every call through it misses. */
+static struct vm_heap *front_of(struct vm_heap *h)
+{
+    if (!h->front) {
+        struct vm_heap *front = vm_meta_alloc(sizeof *front, VM_CACHE_LINE);
+        if (!front)
+            return h;
+        init_entries(front);
+        front->real = h;
+        h->front = front;
+    }
+    return h->front;
+}
+
+/* Slow: the calling thread's first need of a heap. */
+static VM_COLD struct vm_heap *begin_thread(void)
+{
+    struct vm_heap *h = NULL;
+
+    vm_lock(&vm_heaps_lock);
+    if (!vm_list_empty(&idle_heaps)) {
+        h = VM_CONTAINER_OF(idle_heaps.next, struct vm_heap, idle_link);
+        vm_list_remove(&h->idle_link);
+        VM_STORE(&idle_count, idle_count - 1);
+        h->state = VM_HEAP_LIVE;
+    } else {
+        h = make_heap(VM_HEAP_LIVE);
+    }
+    vm_unlock(&vm_heaps_lock);
+    if (!h)
+        return NULL;
+    /* Somebody may still be taking a slab out of it: from here on nobody starts to. */
+    vm_lock(&h->lock);
+    vm_unlock(&h->lock);
+    vm_tls = instrumented ? front_of(h) : h;
+    if (vm_thread_begin_hook)
+        vm_thread_begin_hook();
+    return h;
+}
+
+struct vm_heap *vm_heap_mine(void)
+{
+    struct vm_heap *h = vm_tls;
+
+    if (VM_LIKELY(h->real != NULL))
+        return h->real;
+    return h == &vm_heap_gone ? NULL : begin_thread();
+}
+
+
+struct vm_heap *vm_heap_shared(void)
+{
+    if (!VM_LOAD_ACQUIRE(&shared_heap)) {
+        vm_lock(&vm_heaps_lock);
+        if (!shared_heap)
+            VM_STORE_RELEASE(&shared_heap, make_heap(VM_HEAP_SHARED));
+        vm_unlock(&vm_heaps_lock);
+    }
+    return shared_heap;
+}
+
+struct vm_heap *vm_heaps_newest(void) { return VM_LOAD_ACQUIRE(&all_heaps); }
+
+/* Under h's lock: everything h has to give stands in its partial lists afterwards. */
+static void quiesce(struct vm_heap *h)
+{
+    vm_remote_flush(h);
+    vm_remote_drain(h);
+    vm_slabs_park(h);
+}
+
+/* Under vm_heaps_lock. */
+static void to_idle(struct vm_heap *h)
+{
+    h->state = VM_HEAP_IDLE;
+    vm_list_push_front(&idle_heaps, &h->idle_link);
+    VM_STORE(&idle_count, idle_count + 1);
+}
+
+void vm_thread_end(void)
+{
+    struct vm_heap *h = vm_tls->real;
+
+    if (!h)
+        return;
+    vm_lock(&h->lock);
+    quiesce(h);
+    vm_tls = (struct vm_heap *)&vm_heap_gone;
+    vm_unlock(&h->lock);
+    vm_lock(&vm_heaps_lock);
+    to_idle(h);
+    vm_unlock(&vm_heaps_lock);
+}
+
+bool vm_heaps_adopt_slab(struct vm_heap *h, unsigned class_id)
+{
+    bool found = false;
+
+    if (VM_LOAD(&idle_count) == 0)
+        return false;
+    vm_lock(&vm_heaps_lock);
+    for (int looks = 0; !found && looks < ADOPT_LOOKS && !vm_list_empty(&idle_heaps); looks++) {
+        struct vm_heap *idle = VM_CONTAINER_OF(idle_heaps.next, struct vm_heap, idle_link);
+        vm_list_remove(&idle->idle_link);
+        vm_list_push_back(&idle_heaps, &idle->idle_link);
+        if (!vm_trylock(&idle->lock))
+            continue;
+        vm_remote_drain(idle);
+        found = vm_slab_take_over(h, idle, class_id);
+        vm_unlock(&idle->lock);
+    }
+    vm_unlock(&vm_heaps_lock);
+    return found;
+}
+
+void vm_heaps_collect(void)
+{
+    struct vm_heap *mine = vm_tls->real;
+
+    if (mine) {
+        vm_lock(&mine->lock);
+        quiesce(mine);
+        vm_unlock(&mine->lock);
+    }
+    vm_lock(&vm_heaps_lock);
+    for (struct vm_list *l = idle_heaps.next; l != &idle_heaps; l = l->next) {
+        struct vm_heap *idle = VM_CONTAINER_OF(l, struct vm_heap, idle_link);
+        if (!vm_trylock(&idle->lock))
+            continue;
+        vm_remote_drain(idle);
+        vm_unlock(&idle->lock);
+    }
+    vm_unlock(&vm_heaps_lock);
+}
+
+/* Every heap, then the list.  A heap made in between is found on the second look, and made to wait for as well. */
+void vm_heaps_fork_lock(void)
+{
+    struct vm_heap *done = NULL;
+
+    for (;;) {
+        struct vm_heap *newest = VM_LOAD_ACQUIRE(&all_heaps);
+        for (struct vm_heap *h = newest; h != done; h = h->next)
+            vm_lock_for_fork(&h->lock);
+        done = newest;
+        vm_lock_for_fork(&vm_heaps_lock);
+        if (all_heaps == done)
+            return;
+        vm_unlock_after_fork(&vm_heaps_lock);
+    }
+}
+
+bool vm_heaps_fork_unlock(void)
+{
+    bool kept = vm_unlock_after_fork(&vm_heaps_lock);
+
+    for (struct vm_heap *h = all_heaps; h; h = h->next)
+        kept |= vm_unlock_after_fork(&h->lock);
+    return kept;
+}
+
+void vm_heaps_fork_child(void)
+{
+    struct vm_heap *mine = vm_tls->real;
+
+    /* Forked inside one of our own critical sections, by a signal handler: what it interrupted may be half done, so the
+       other heaps stay as they are.  Their blocks can still be freed; what they had to give is not used again. */
+    if (vm_heaps_lock.kept || (mine && mine->lock.kept))
+        return;
+    for (struct vm_heap *h = all_heaps; h; h = h->next) {
+        if (h == mine || h->state != VM_HEAP_LIVE)
+            continue;
+        quiesce(h);
+        to_idle(h);
+    }
+}
+
+static void count_slab(struct vm_page *slab, void *arg)
+{
+    struct vm_heaps_stats *s = arg;
+    uint32_t held = VM_LOAD(&slab->held), carved = VM_LOAD(&slab->carved);
+    uint32_t used = VM_LOAD(&slab->state) == VM_SLAB_FULL ? carved : held;
+    struct vm_heap *h = vm_tls->real;
+
+    if (h && slab->owner == h && slab->state == VM_SLAB_CURRENT) /* ours: count exactly */
+        used -= (uint32_t)vm_slab_count_free(slab);
+    s->slab_bytes += (size_t)carved * slab->size;
+    s->used_bytes += (size_t)used * slab->size;
+}
+
+void vm_heaps_stats(struct vm_heaps_stats *s)
+{
+    *s = (struct vm_heaps_stats){0};
+    for (struct vm_heap *h = VM_LOAD_ACQUIRE(&all_heaps); h; h = h->next)
+        s->heaps++;
+    s->idle = VM_LOAD(&idle_count);
+    vm_slabs_each(count_slab, s);
+}
+
+struct check {
+    const struct vm_heap *mine;
+    bool good;
+};
+
+static void check_slab(struct vm_page *slab, void *arg)
+{
+    struct check *c = arg;
+
+    if (slab->owner == c->mine || slab->owner->state == VM_HEAP_IDLE)
+        c->good = c->good && vm_slab_check(slab)
+            && (slab->state != VM_SLAB_CURRENT || slab->owner->current[slab->class_id] == slab);
+}
+
+bool vm_heap_check(void)
+{
+    struct check c = {vm_tls->real, true};
+
+    vm_slabs_each(check_slab, &c);
+    return c.good;
+}

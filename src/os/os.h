@@ -1,0 +1,41 @@
+/* The only door to the kernel: every system call of the allocator goes through the table vm_os, so that tests can
+   make any one of them fail, count them, or pass their own clock and page size.  Functions return 0 or -errno, or a
+   pointer or NULL; none of them is called on a hit path. */
+#ifndef VM_OS_H
+#define VM_OS_H
+
+#include "base/base.h"
+
+struct vm_os {
+    /* Moves the break by `by` bytes and returns the old break; NULL when refused.  by = 0 asks. */
+    void *(*sbrk)(intptr_t by);
+    /* Anonymous private memory, bytes a multiple of the page size; prot as mmap's.  NULL when refused. */
+    void *(*map)(size_t bytes, int prot);
+    int (*unmap)(void *base, size_t bytes);
+    /* Grows or shrinks a mapping, moving it where it must; NULL when refused, the old mapping then still whole. */
+    void *(*remap)(void *base, size_t old_bytes, size_t new_bytes);
+    /* Gives the pages back and reads zeros afterwards (MADV_DONTNEED). */
+    int (*purge)(void *base, size_t bytes);
+    /* Leaves the range out of core dumps; failure is harmless. */
+    int (*dontdump)(void *base, size_t bytes);
+    int (*protect)(void *base, size_t bytes, int prot);
+    /* Monotonic nanoseconds. */
+    uint64_t (*now)(void);
+    size_t page_size; /* const: after vm_os_start(); bytes, a power of two from 4 KiB to 64 KiB */
+};
+
+extern struct vm_os vm_os;
+
+/* Reads the page size.  Uses no allocation and no stdio. */
+void vm_os_start(void);
+
+/* A number the attacker does not know, one a process (AT_RANDOM, see getauxval(3)). */
+uint64_t vm_os_secret(void);
+
+/* Maps the first `bytes` of a file shared and writable; NULL when it cannot be (or is shorter). */
+void *vm_os_map_file(const char *path, size_t bytes);
+
+/* The soft limit on address space in bytes (RLIMIT_AS), SIZE_MAX when there is none. */
+size_t vm_os_address_limit(void);
+
+#endif

@@ -1,0 +1,598 @@
+/* Large blocks; see extent.h.  All state is guarded by vm_extents_lock; system calls that work on pages of one extent
+   are made without it, the extent being IN_FLIGHT meanwhile.
+
+   Invariants (vm_extent_check): the shadow names every extent at its first and last page and nothing in between; a
+   dirty or clean extent is in the tree of its state, keyed by its size; no two free neighbours of one state touch;
+   live_bytes, dirty_bytes and clean_bytes are the sums of the sizes. */
+#include "page/extent.h"
+
+#include <sys/mman.h>
+
+#include "base/fail.h"
+#include "base/lock.h"
+#include "os/meta.h"
+#include "os/os.h"
+#include "reclaim/keep.h"
+#include "vm/mmu.h"
+
+#define GROW_SHARE 8               /* map 1/8 of what is mapped ahead of need ... */
+#define GROW_MAX (32 * VM_MIB)     /* ... at most this */
+#define GROW_MIN (2 * VM_MIB)      /* ... and nothing below this */
+#define CLEAN_MAX (64 * VM_MIB)    /* address space kept that holds no pages */
+#define FIT_CANDIDATES 8           /* extents looked at for an aligned request */
+#define SPARES_PER_CHUNK 30        /* descriptors taken from the metadata at a time */
+#define FREED_LATELY 64
+
+struct vm_lock vm_extents_lock = VM_LOCK_INIT(VM_RANK_EXTENTS);
+
+/* All below: guarded by vm_extents_lock. */
+static struct vm_tree dirty_tree, clean_tree;
+static struct vm_list dirty_list; /* oldest first */
+static struct vm_list spares;     /* unused descriptors */
+static unsigned spare_count;
+static size_t live_bytes, dirty_bytes, clean_bytes, live_count;
+static struct vm_keep keep;
+static uintptr_t freed_lately[FREED_LATELY]; /* ring of blocks freed, for messages about double frees */
+static unsigned freed_next;
+
+void vm_extents_start(void)
+{
+    vm_list_init(&dirty_list);
+    vm_list_init(&spares);
+}
+
+/* Makes sure of n spare descriptors. */
+static bool reserve_spares(unsigned n)
+{
+    if (spare_count >= n)
+        return true;
+    struct vm_extent *chunk = vm_meta_alloc(SPARES_PER_CHUNK * sizeof *chunk, VM_CACHE_LINE);
+    if (!chunk)
+        return false;
+    for (unsigned i = SPARES_PER_CHUNK; i-- > 0;)
+        vm_list_push_front(&spares, &chunk[i].list);
+    spare_count += SPARES_PER_CHUNK;
+    return true;
+}
+
+static struct vm_extent *take_spare(void)
+{
+    VM_ASSERT(spare_count > 0);
+    struct vm_extent *e = VM_CONTAINER_OF(spares.next, struct vm_extent, list);
+    vm_list_remove(&e->list);
+    spare_count--;
+    return e;
+}
+
+static void give_spare(struct vm_extent *e)
+{
+    VM_STORE(&e->state, (uint8_t)VM_EXTENT_UNUSED);
+    VM_STORE(&e->base, (uintptr_t)0);
+    e->size = 0;
+    vm_list_push_front(&spares, &e->list);
+    spare_count++;
+}
+
+static uintptr_t page_down(uintptr_t a) { return vm_align_down(a, (size_t)1 << 12); }
+
+/* Enters or removes the two pages by which the shadow names an extent.  Between vm_mmu_begin() and end. */
+static void name_extent(const struct vm_extent *e)
+{
+    vm_mmu_map(e->base, (size_t)1 << 12, VM_KIND_EXTENT, e);
+    vm_mmu_map(page_down(e->base + e->size - 1), (size_t)1 << 12, VM_KIND_EXTENT, e);
+}
+
+static void unname_extent(const struct vm_extent *e)
+{
+    vm_mmu_unmap(e->base, (size_t)1 << 12);
+    vm_mmu_unmap(page_down(e->base + e->size - 1), (size_t)1 << 12);
+}
+
+/* Tables for naming whatever lies in [base, base + size) and one border inside it. */
+static bool reserve_tables(uintptr_t base, size_t size, uintptr_t border)
+{
+    uintptr_t last = base + size - 1;
+    unsigned need = vm_mmu_need(base, 1) + vm_mmu_need(last, 1);
+
+    if (border > base && border < base + size)
+        need += vm_mmu_need(border - 1, 1) + vm_mmu_need(border, 1);
+    return vm_mmu_reserve(need);
+}
+
+static struct vm_extent *extent_named_at(uintptr_t address)
+{
+    vm_pte e = vm_mmu_lookup(address);
+    return vm_pte_kind(e) == VM_KIND_EXTENT ? vm_pte_descriptor(e) : NULL;
+}
+
+static void to_free(struct vm_extent *e, enum vm_extent_state state)
+{
+    VM_STORE(&e->state, (uint8_t)state);
+    e->node.key = e->size;
+    e->node.order = e->base;
+    vm_tree_insert(state == VM_EXTENT_DIRTY ? &dirty_tree : &clean_tree, &e->node);
+    if (state == VM_EXTENT_DIRTY) {
+        vm_list_push_back(&dirty_list, &e->list);
+        dirty_bytes += e->size;
+    } else {
+        clean_bytes += e->size;
+    }
+}
+
+/* Out of its tree; the state becomes IN_FLIGHT. */
+static void from_free(struct vm_extent *e)
+{
+    if (e->state == VM_EXTENT_DIRTY) {
+        vm_tree_remove(&dirty_tree, &e->node);
+        vm_list_remove(&e->list);
+        dirty_bytes -= e->size;
+    } else {
+        vm_tree_remove(&clean_tree, &e->node);
+        clean_bytes -= e->size;
+    }
+    VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
+}
+
+/* Appends free neighbours of the given state to e, which is in no tree.  Needs no table: borders only vanish. */
+static void coalesce(struct vm_extent *e, enum vm_extent_state state)
+{
+    struct vm_extent *below = extent_named_at(e->base - 1), *above = extent_named_at(e->base + e->size);
+    bool join_below = below && below->state == state, join_above = above && above->state == state;
+
+    if (!join_below && !join_above)
+        return;
+    /* The outer pages of the whole are named already (no new table), the inner ones lose their names. */
+    vm_mmu_begin();
+    unname_extent(e);
+    if (join_below) {
+        from_free(below);
+        unname_extent(below);
+        e->size += below->size;
+        VM_STORE(&e->base, below->base);
+    }
+    if (join_above) {
+        from_free(above);
+        unname_extent(above);
+        e->size += above->size;
+    }
+    /* The tables that named the ends just came back to the spares, so that naming again cannot fail. */
+    name_extent(e);
+    vm_mmu_end();
+    if (join_below)
+        give_spare(below);
+    if (join_above)
+        give_spare(above);
+}
+
+/* Cuts [base + size ..) off e, which is in no tree, into a new extent that is in flight.  Tables and a spare reserved. */
+static struct vm_extent *cut(struct vm_extent *e, size_t size)
+{
+    struct vm_extent *rest = take_spare();
+
+    rest->size = e->size - size;
+    rest->zeroed = e->zeroed;
+    VM_STORE(&rest->base, e->base + size);
+    VM_STORE(&rest->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
+    e->size = size;
+    name_extent(e);
+    name_extent(rest);
+    return rest;
+}
+
+/* Makes the aligned part of a free extent live and puts what is left on either side back.  False: no descriptors or
+   tables to be had, nothing changed. */
+static bool use_free(struct vm_extent **taken, size_t size, size_t align)
+{
+    struct vm_extent *e = *taken;
+    enum vm_extent_state state = e->state;
+    uintptr_t at = vm_align_up(e->base, align);
+
+    if (!reserve_spares(2))
+        return false;
+    vm_mmu_begin();
+    unsigned need = vm_mmu_need(e->base, 1) + vm_mmu_need(e->base + e->size - 1, 1) + vm_mmu_need(at, 1)
+        + vm_mmu_need(at - 1, 1) + vm_mmu_need(at + size, 1) + vm_mmu_need(at + size - 1, 1);
+    if (!vm_mmu_reserve(need)) {
+        vm_mmu_end();
+        return false;
+    }
+    from_free(e);
+    struct vm_extent *head = NULL, *tail = NULL;
+    if (at > e->base) {
+        head = e;
+        e = cut(head, at - head->base);
+    }
+    if (e->size > size)
+        tail = cut(e, size);
+    vm_mmu_end();
+    if (head)
+        to_free(head, state);
+    if (tail)
+        to_free(tail, state);
+    VM_STORE(&e->state, (uint8_t)VM_EXTENT_LIVE);
+    *taken = e;
+    return true;
+}
+
+/* Best fit: the smallest extent, then the lowest address, that holds size bytes at the alignment. */
+static struct vm_extent *find_fit(const struct vm_tree *tree, size_t size, size_t align)
+{
+    struct vm_tree_node *n = vm_tree_first_at_least(tree, size);
+
+    for (int i = 0; n && i < FIT_CANDIDATES; i++, n = vm_tree_next(tree, n)) {
+        struct vm_extent *e = VM_CONTAINER_OF(n, struct vm_extent, node);
+        if (vm_align_up(e->base, align) - e->base + size <= e->size)
+            return e;
+    }
+    /* None of the small ones is aligned well: one that is larger by the alignment always fits. */
+    n = align > vm_os.page_size ? vm_tree_first_at_least(tree, size + align) : NULL;
+    return n ? VM_CONTAINER_OF(n, struct vm_extent, node) : NULL;
+}
+
+static struct vm_extent *take_kept(size_t size, size_t align)
+{
+    struct vm_extent *e = find_fit(&dirty_tree, size, align);
+
+    if (!e)
+        e = find_fit(&clean_tree, size, align);
+    if (!e)
+        return NULL;
+    bool zeroed = e->state == VM_EXTENT_CLEAN;
+    if (!use_free(&e, size, align))
+        return NULL;
+    e->zeroed = zeroed;
+    return e;
+}
+
+/* Enters a fresh mapping as an extent in flight; on failure it is unmapped. */
+static struct vm_extent *enter_mapping(uintptr_t base, size_t bytes)
+{
+    struct vm_extent *e = NULL;
+
+    if (reserve_spares(1)) {
+        vm_mmu_begin();
+        if (reserve_tables(base, bytes, 0)) {
+            e = take_spare();
+            e->size = bytes;
+            e->zeroed = true;
+            VM_STORE(&e->base, base);
+            VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
+            name_extent(e);
+        }
+        vm_mmu_end();
+    }
+    if (!e)
+        vm_os.unmap((void *)base, bytes);
+    return e;
+}
+
+/* Maps memory for size bytes at the alignment and a share ahead.  Called with the lock, which it drops meanwhile. */
+static struct vm_extent *take_mapped(size_t size, size_t align)
+{
+    size_t slack = align > vm_os.page_size ? align - vm_os.page_size : 0, exact = size + slack;
+    size_t ahead = vm_min(vm_align_down((live_bytes + dirty_bytes) / GROW_SHARE, GROW_MIN), GROW_MAX);
+    size_t bytes = ahead > exact ? ahead : exact;
+
+    if (exact < size)
+        return NULL;
+    vm_unlock(&vm_extents_lock);
+    void *p = vm_os.map(bytes, PROT_READ | PROT_WRITE);
+    if (!p && bytes > exact)
+        p = vm_os.map(bytes = exact, PROT_READ | PROT_WRITE);
+    vm_lock(&vm_extents_lock);
+    if (!p)
+        return NULL;
+    struct vm_extent *e = enter_mapping((uintptr_t)p, bytes);
+    if (!e)
+        return NULL;
+    if (keep.returned > 0)
+        vm_keep_fetched(&keep, size, vm_os.now());
+    coalesce(e, VM_EXTENT_CLEAN);
+    to_free(e, VM_EXTENT_CLEAN);
+    struct vm_extent *whole = e;
+    if (use_free(&e, size, align)) {
+        e->zeroed = true;
+        return e;
+    }
+    from_free(whole); /* descriptors ran out between the two: give it all back */
+    vm_mmu_begin();
+    unname_extent(whole);
+    vm_mmu_end();
+    vm_os.unmap((void *)whole->base, whole->size);
+    give_spare(whole);
+    return NULL;
+}
+
+/* Sends a free extent back: unmapped when nothing of ours lies on one side of it, so that the kernel's mapping only
+   shrinks; else purged and kept as clean address space.  Called with the lock, which it drops meanwhile. */
+static void return_extent(struct vm_extent *e)
+{
+    bool dirty = e->state == VM_EXTENT_DIRTY;
+    bool at_edge = !extent_named_at(e->base - 1) || !extent_named_at(e->base + e->size);
+
+    from_free(e);
+    if (at_edge) {
+        vm_mmu_begin();
+        unname_extent(e);
+        vm_mmu_end();
+    }
+    vm_unlock(&vm_extents_lock);
+    bool gone = at_edge && vm_os.unmap((void *)e->base, e->size) == 0;
+    bool purged = !gone && (!dirty || vm_os.purge((void *)e->base, e->size) == 0);
+    vm_lock(&vm_extents_lock);
+    if (gone) {
+        give_spare(e);
+        return;
+    }
+    if (at_edge) { /* the kernel refused to unmap: it stays ours; its tables came back to the spares just now */
+        vm_mmu_begin();
+        if (!reserve_tables(e->base, e->size, 0)) {
+            vm_mmu_end(); /* no way to name it any more: it is lost as address space, purged or not */
+            give_spare(e);
+            return;
+        }
+        name_extent(e);
+        vm_mmu_end();
+    }
+    enum vm_extent_state state = purged ? VM_EXTENT_CLEAN : VM_EXTENT_DIRTY;
+    e->zeroed = purged;
+    coalesce(e, state);
+    to_free(e, state);
+}
+
+/* Returns dirty extents, oldest first, down to the target; a refused one ends the round. */
+static void return_dirty(size_t target)
+{
+    size_t returned = 0;
+
+    while (dirty_bytes > target && !vm_list_empty(&dirty_list)) {
+        struct vm_extent *e = VM_CONTAINER_OF(dirty_list.next, struct vm_extent, list);
+        size_t before = dirty_bytes, size = e->size;
+        return_extent(e);
+        if (dirty_bytes >= before)
+            break;
+        returned += size;
+    }
+    if (returned > 0)
+        vm_keep_returned(&keep, returned, vm_os.now());
+}
+
+/* Unmaps the largest clean extents that lie at an edge until at most `target` bytes of address space are kept. */
+static void return_clean(size_t target)
+{
+    while (clean_bytes > target) {
+        struct vm_tree_node *n = clean_tree.root;
+        while (n && n->right)
+            n = n->right;
+        size_t before = clean_bytes;
+        if (!n)
+            return;
+        return_extent(VM_CONTAINER_OF(n, struct vm_extent, node));
+        if (clean_bytes >= before)
+            return;
+    }
+}
+
+struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
+{
+    size_t size = vm_align_up(bytes, vm_os.page_size);
+
+    if (size < bytes || size > PTRDIFF_MAX)
+        return NULL;
+    align = vm_max(align, vm_os.page_size);
+    vm_lock(&vm_extents_lock);
+    struct vm_extent *e = take_kept(size, align);
+    if (!e)
+        e = take_mapped(size, align);
+    if (!e && (dirty_bytes > 0 || clean_bytes > 0)) { /* the system refuses: what we keep may be what is missing */
+        return_dirty(0);
+        return_clean(0);
+        e = take_mapped(size, align);
+    }
+    if (e) {
+        live_bytes += e->size;
+        live_count++;
+    }
+    vm_unlock(&vm_extents_lock);
+    return e;
+}
+
+void vm_extent_free(struct vm_extent *e)
+{
+    vm_lock(&vm_extents_lock);
+    live_bytes -= e->size;
+    live_count--;
+    freed_lately[freed_next++ % FREED_LATELY] = e->base;
+    VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
+    e->zeroed = false;
+    size_t bound = vm_keep_bound(&keep, live_bytes, vm_os.now());
+    coalesce(e, VM_EXTENT_DIRTY);
+    to_free(e, VM_EXTENT_DIRTY);
+    if (dirty_bytes > bound)
+        return_dirty(bound);
+    if (clean_bytes > CLEAN_MAX)
+        return_clean(CLEAN_MAX / 2);
+    vm_unlock(&vm_extents_lock);
+}
+
+/* Cuts the tail off a live extent and frees it. */
+static bool shrink(struct vm_extent *e, size_t size)
+{
+    if (!reserve_spares(1))
+        return false;
+    vm_mmu_begin();
+    bool ready = reserve_tables(e->base, e->size, e->base + size);
+    struct vm_extent *tail = ready ? cut(e, size) : NULL;
+    vm_mmu_end();
+    if (!tail)
+        return false;
+    live_bytes -= tail->size;
+    tail->zeroed = false;
+    coalesce(tail, VM_EXTENT_DIRTY);
+    to_free(tail, VM_EXTENT_DIRTY);
+    size_t bound = vm_keep_bound(&keep, live_bytes, vm_os.now());
+    if (dirty_bytes > bound)
+        return_dirty(bound);
+    return true;
+}
+
+/* Grows into the free extent above, if it is large enough. */
+static bool grow_in_place(struct vm_extent *e, size_t size)
+{
+    struct vm_extent *above = extent_named_at(e->base + e->size);
+    size_t more = size - e->size;
+
+    if (!above || (above->state != VM_EXTENT_DIRTY && above->state != VM_EXTENT_CLEAN) || above->size < more)
+        return false;
+    if (!use_free(&above, more, vm_os.page_size))
+        return false;
+    vm_mmu_begin();
+    bool ready = reserve_tables(e->base, e->size + more, 0);
+    if (ready) {
+        unname_extent(e);
+        unname_extent(above);
+        e->size += more;
+        name_extent(e);
+    }
+    vm_mmu_end();
+    if (!ready) {
+        VM_STORE(&above->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
+        above->zeroed = false;
+        to_free(above, VM_EXTENT_DIRTY);
+        return false;
+    }
+    live_bytes += more;
+    e->zeroed = false;
+    give_spare(above);
+    return true;
+}
+
+/* Lets the kernel extend the mapping or move its pages elsewhere. */
+static bool grow_remapped(struct vm_extent *e, size_t size)
+{
+    size_t old = e->size;
+
+    /* Other threads may map what the move leaves behind at once: the old names go before it. */
+    vm_mmu_begin();
+    bool ready = vm_mmu_reserve(2 * VM_MMU_PAGE_NEED);
+    if (ready) {
+        unname_extent(e);
+        void *moved = vm_os.remap((void *)e->base, old, size);
+        if (moved) {
+            VM_STORE(&e->base, (uintptr_t)moved);
+            e->size = size;
+        }
+        name_extent(e); /* the tables are there either way */
+    }
+    vm_mmu_end();
+    if (e->size != size)
+        return false;
+    live_bytes += size - old;
+    e->zeroed = false;
+    return true;
+}
+
+bool vm_extent_resize(struct vm_extent *e, size_t bytes, bool stay)
+{
+    size_t size = vm_align_up(bytes, vm_os.page_size);
+    bool done = false;
+
+    if (size < bytes || size > PTRDIFF_MAX || size == 0)
+        return false;
+    vm_lock(&vm_extents_lock);
+    if (size == e->size)
+        done = true;
+    else if (size < e->size)
+        done = shrink(e, size);
+    else
+        done = grow_in_place(e, size) || (!stay && grow_remapped(e, size));
+    vm_unlock(&vm_extents_lock);
+    return done;
+}
+
+struct vm_extent *vm_extent_at(uintptr_t address)
+{
+    struct vm_extent *e = extent_named_at(address);
+
+    return e && VM_LOAD(&e->base) == address && VM_LOAD(&e->state) == VM_EXTENT_LIVE ? e : NULL;
+}
+
+bool vm_extent_find(uintptr_t address, struct vm_extent *copy)
+{
+    struct vm_extent *found = NULL;
+
+    vm_lock(&vm_extents_lock);
+    /* Only the ends of an extent are named: step down page by page to the first page of the one that covers us.  Far
+       enough for any message; a block larger than that is reported as not ours. */
+    for (uintptr_t at = page_down(address), steps = 0; at != 0 && steps < 1u << 20 && !found; at -= 4096, steps++) {
+        struct vm_extent *e = extent_named_at(at);
+        if (e && e->base <= address && address < e->base + e->size)
+            found = e;
+        else if (e)
+            break;
+    }
+    if (found)
+        *copy = *found;
+    vm_unlock(&vm_extents_lock);
+    return found != NULL;
+}
+
+bool vm_extent_freed_lately(uintptr_t address)
+{
+    bool found = false;
+
+    vm_lock(&vm_extents_lock);
+    for (unsigned i = 0; i < FREED_LATELY; i++)
+        found |= freed_lately[i] == address && address != 0;
+    vm_unlock(&vm_extents_lock);
+    return found;
+}
+
+bool vm_extents_trim(void)
+{
+    vm_lock(&vm_extents_lock);
+    size_t before = dirty_bytes + clean_bytes;
+    return_dirty(0);
+    return_clean(0);
+    bool trimmed = dirty_bytes + clean_bytes < before;
+    vm_unlock(&vm_extents_lock);
+    return trimmed;
+}
+
+void vm_extents_stats(struct vm_extents_stats *s)
+{
+    vm_lock(&vm_extents_lock);
+    s->live = live_bytes;
+    s->dirty = dirty_bytes;
+    s->clean = clean_bytes;
+    s->live_count = live_count;
+    vm_unlock(&vm_extents_lock);
+}
+
+static bool check_node(const struct vm_tree_node *n, enum vm_extent_state state, size_t *bytes)
+{
+    if (!n)
+        return true;
+    struct vm_extent *e = VM_CONTAINER_OF((struct vm_tree_node *)(uintptr_t)n, struct vm_extent, node);
+    struct vm_extent *above = extent_named_at(e->base + e->size);
+    *bytes += e->size;
+    return e->state == state && n->key == e->size && n->order == e->base && extent_named_at(e->base) == e
+        && extent_named_at(e->base + e->size - 1) == e && !(above && above->state == state)
+        && check_node(n->left, state, bytes) && check_node(n->right, state, bytes);
+}
+
+bool vm_extent_check(void)
+{
+    size_t dirty = 0, clean = 0;
+
+    vm_lock(&vm_extents_lock);
+    bool good = vm_tree_check(&dirty_tree) >= 0 && vm_tree_check(&clean_tree) >= 0
+        && check_node(dirty_tree.root, VM_EXTENT_DIRTY, &dirty) && check_node(clean_tree.root, VM_EXTENT_CLEAN, &clean)
+        && dirty == dirty_bytes && clean == clean_bytes;
+    unsigned count = 0;
+    for (struct vm_list *l = spares.next; l != &spares; l = l->next)
+        count++;
+    good = good && count == spare_count;
+    vm_unlock(&vm_extents_lock);
+    return good;
+}

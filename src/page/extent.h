@@ -1,0 +1,66 @@
+/* Extents: mmap'd ranges of whole pages for requests of 128 KiB and more.  A live extent is one block.  A freed one is
+   kept for a while (see reclaim/keep.h), coalesced with free neighbours of its kind, split for later requests, and in
+   the end unmapped, or purged where unmapping would cut a mapping in two.  The shadow page table names the extent at
+   the first and the last page of every extent, live or free: that is the owner lookup and the way to neighbours.
+
+       a free extent is   dirty: pages of the last owner, resident     in dirty tree, dirty list (oldest first)
+                          clean: reads as zero, not resident           in clean tree
+       in flight          being unmapped, purged or remapped, lock not held: in no tree, coalesced with nobody  */
+#ifndef VM_EXTENT_H
+#define VM_EXTENT_H
+
+#include "base/base.h"
+#include "base/list.h"
+#include "base/tree.h"
+
+enum vm_extent_state { VM_EXTENT_UNUSED, VM_EXTENT_LIVE, VM_EXTENT_DIRTY, VM_EXTENT_CLEAN, VM_EXTENT_IN_FLIGHT };
+
+struct vm_extent {
+    struct vm_tree_node node; /* free: in the tree of its state; key size, order base */
+    struct vm_list list;      /* dirty: by age; unused: spare descriptors */
+    uintptr_t base;           /* bytes, page aligned */
+    size_t size;              /* bytes, page multiple */
+    uint8_t state;            /* enum vm_extent_state */
+    bool zeroed;              /* reads as zero (live: since it was handed out) */
+    uint8_t pad[30];
+} VM_ALIGNED(VM_CACHE_LINE);
+_Static_assert(sizeof(struct vm_extent) == 128, "two cache lines");
+
+struct vm_lock;
+extern struct vm_lock vm_extents_lock;
+
+void vm_extents_start(void);
+
+/* A live extent of at least `bytes` (> 0, up to PTRDIFF_MAX) whose base is a multiple of `align` (a power of two);
+   NULL when the system refuses.  Its size is the request rounded to pages.  e->zeroed: all of it reads as zero. */
+struct vm_extent *vm_extent_alloc(size_t bytes, size_t align);
+
+/* Takes a live extent back.  */
+void vm_extent_free(struct vm_extent *e);
+
+/* Resizes a live extent to hold `bytes`: in place (trimming the tail, or growing into a free neighbour), else by moving
+   its pages with mremap, never by copying.  Returns false, all as before, when that cannot be done.  The extent keeps
+   its descriptor; its base may change unless `stay`. */
+bool vm_extent_resize(struct vm_extent *e, size_t bytes, bool stay);
+
+/* The live extent whose first page starts at the address, or NULL; any address, without a lock. */
+struct vm_extent *vm_extent_at(uintptr_t address);
+
+/* For diagnosis: copies the extent (live or free) that covers the address; false when there is none, also says whether
+   a block at this very address was freed lately.  Scans under the lock. */
+bool vm_extent_find(uintptr_t address, struct vm_extent *copy);
+bool vm_extent_freed_lately(uintptr_t address);
+
+/* Returns every free extent to the system.  True when there was one. */
+bool vm_extents_trim(void);
+
+struct vm_extents_stats {
+    size_t live, dirty, clean; /* bytes */
+    size_t live_count;
+};
+void vm_extents_stats(struct vm_extents_stats *s);
+
+/* All invariants.  For tests: no other thread may be at work. */
+bool vm_extent_check(void);
+
+#endif

@@ -1,0 +1,471 @@
+/* Growing zones and handing out frame runs; see zone.h.  Everything here is guarded by vm_frames_lock; readers without
+   it touch only vm_brk and descriptors of blocks they hold.
+
+   Invariants (vm_zone_check): a chunk is in bucket[longest run of its free bits], in none when that is 0; a frame has
+   its free bit set just when its role is FREE and it lies in [first frame of ours, top); clean is a subset of free. */
+#include "page/zone.h"
+
+#include <sys/mman.h>
+
+#include "base/fail.h"
+#include "base/lock.h"
+#include "os/meta.h"
+#include "os/os.h"
+#include "reclaim/keep.h"
+#include "vm/mmu.h"
+
+#define BRK_SPAN_MAX (128 * VM_GIB)
+#define BRK_SPAN_MIN (128 * VM_MIB)
+#define READY_STEP (128 * VM_MIB) /* descriptors become accessible for that much heap at a time */
+#define GROW_FRAMES_MIN 4
+#define GROW_FRAMES_MAX 512 /* 32 MiB */
+#define GROW_SHARE 8        /* grow by 1/8 of the heap */
+#define ZONE_BYTES_MIN (4 * VM_MIB)
+#define ZONE_BYTES_MAX (64 * VM_MIB)
+#define KEEP_FLOOR (16 * VM_MIB)
+
+struct vm_chunk {
+    struct vm_list list; /* in bucket[] */
+    struct vm_zone *zone;
+    uint32_t free;  /* bit i: frame i is free */
+    uint32_t clean; /* bit i: frame i is free and reads as zero, not resident */
+    uint8_t pad[32];
+};
+_Static_assert(sizeof(struct vm_chunk) == 64, "64 chunks describe READY_STEP in one page");
+
+struct vm_lock vm_frames_lock = VM_LOCK_INIT(VM_RANK_FRAMES);
+struct vm_brk vm_brk;
+
+/* All below: guarded by vm_frames_lock. */
+static struct vm_zone brk_zone;
+static struct vm_zone *zones;                        /* newest first; the brk zone is the last when it exists */
+static struct vm_list bucket[VM_CHUNK_FRAMES + 1];   /* chunks by their longest free run */
+static size_t used_frames, dirty_frames, clean_frames;
+static size_t brk_frames, zone_frames;
+static struct vm_keep keep = {.floor = KEEP_FLOOR};
+
+static uint32_t run_mask(unsigned first, unsigned n) { return (n == 32 ? ~0u : (1u << n) - 1) << first; }
+
+static unsigned longest_run(uint32_t bits)
+{
+    unsigned n = 0;
+
+    for (; bits; bits &= bits << 1)
+        n++;
+    return n;
+}
+
+/* Index of the lowest run of n set bits, or 32. */
+static unsigned find_run(uint32_t bits, unsigned n)
+{
+    for (unsigned have = 1; have < n && bits;) {
+        unsigned step = have < n - have ? have : n - have;
+        bits &= bits >> step;
+        have += step;
+    }
+    return bits ? (unsigned)__builtin_ctz(bits) : 32;
+}
+
+static void rebucket(struct vm_chunk *c)
+{
+    unsigned run = longest_run(c->free);
+
+    vm_list_remove(&c->list);
+    if (run > 0)
+        vm_list_push_front(&bucket[run], &c->list);
+}
+
+static struct vm_chunk *chunk_at(const struct vm_zone *z, uintptr_t address)
+{
+    return &z->chunks[(address - z->base) >> VM_CHUNK_SHIFT];
+}
+
+static struct vm_page *page_at(const struct vm_zone *z, uintptr_t address)
+{
+    return &z->map[(address - z->base) >> VM_FRAME_SHIFT];
+}
+
+static uintptr_t chunk_base(const struct vm_chunk *c)
+{
+    return c->zone->base + ((uintptr_t)(c - c->zone->chunks) << VM_CHUNK_SHIFT);
+}
+
+static bool make_ready(struct vm_zone *z, size_t bytes)
+{
+    while (z->ready < bytes) {
+        size_t step = vm_min(READY_STEP, z->span - z->ready);
+        size_t page = vm_os.page_size;
+        size_t map_from = z->ready / VM_FRAME_BYTES * sizeof(struct vm_page);
+        size_t map_to = (z->ready + step) / VM_FRAME_BYTES * sizeof(struct vm_page);
+        size_t chunks_from = vm_align_down(z->ready / VM_CHUNK_BYTES * sizeof(struct vm_chunk), page);
+        size_t chunks_to = vm_align_up((z->ready + step) / VM_CHUNK_BYTES * sizeof(struct vm_chunk), page);
+        if (step == 0 || vm_os.protect((char *)z->map + map_from, map_to - map_from, PROT_READ | PROT_WRITE) != 0
+            || vm_os.protect((char *)z->chunks + chunks_from, chunks_to - chunks_from, PROT_READ | PROT_WRITE) != 0)
+            return false;
+        z->ready += step;
+    }
+    return true;
+}
+
+/* [from, to) becomes free frames of the zone, reading as zero. */
+static void add_frames(struct vm_zone *z, uintptr_t from, uintptr_t to)
+{
+    for (uintptr_t at = from; at < to; at += VM_FRAME_BYTES) {
+        struct vm_page *p = page_at(z, at);
+        struct vm_chunk *c = chunk_at(z, at);
+        uint32_t bit = 1u << ((at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1));
+        if (!c->zone) {
+            c->zone = z;
+            vm_list_init(&c->list);
+        }
+        p->zone = z;
+        p->start = at;
+        c->free |= bit;
+        c->clean |= bit;
+        if (bit == 1u << (VM_CHUNK_FRAMES - 1) || at + VM_FRAME_BYTES == to)
+            rebucket(c);
+    }
+    clean_frames += (to - from) >> VM_FRAME_SHIFT;
+}
+
+void vm_zones_start(bool use_brk)
+{
+    for (unsigned i = 0; i <= VM_CHUNK_FRAMES; i++)
+        vm_list_init(&bucket[i]);
+
+    uintptr_t brk = use_brk ? (uintptr_t)vm_os.sbrk(0) : 0;
+    if (brk == 0)
+        return;
+    size_t limit = vm_os_address_limit();
+    size_t span = limit < BRK_SPAN_MAX ? vm_align_up(limit, BRK_SPAN_MIN) : BRK_SPAN_MAX;
+    for (; span >= BRK_SPAN_MIN; span = vm_align_down(span / 2, BRK_SPAN_MIN)) {
+        size_t map_bytes = span / VM_FRAME_BYTES * sizeof(struct vm_page);
+        size_t bytes = map_bytes + vm_align_up(span / VM_CHUNK_BYTES * sizeof(struct vm_chunk), vm_os.page_size);
+        void *reserved = vm_os.map(bytes, PROT_NONE);
+        if (!reserved)
+            continue;
+        vm_os.dontdump(reserved, bytes);
+        brk_zone.base = vm_align_down(brk, VM_CHUNK_BYTES);
+        brk_zone.span = span;
+        brk_zone.map = reserved;
+        brk_zone.chunks = (struct vm_chunk *)((char *)reserved + map_bytes);
+        brk_zone.top = brk_zone.base; /* no frame is ours yet */
+        vm_brk.base = brk_zone.base;
+        vm_brk.map = brk_zone.map;
+        zones = &brk_zone;
+        return;
+    }
+}
+
+/* Gives `bytes` at the break back if nobody moved it since. */
+static void undo_sbrk(uintptr_t old_break, size_t bytes)
+{
+    if ((uintptr_t)vm_os.sbrk(0) == old_break + bytes)
+        vm_os.sbrk(-(intptr_t)bytes);
+}
+
+static bool grow_brk(size_t bytes)
+{
+    struct vm_zone *z = &brk_zone;
+
+    if (z->span == 0)
+        return false;
+    /* The break may stand anywhere: it was never ours, or somebody moved it up.  What lies below it is not touched. */
+    uintptr_t at = (uintptr_t)vm_os.sbrk(0);
+    if (at < z->top)
+        return false; /* somebody took it down below frames of ours: leave the break alone */
+    uintptr_t from = vm_align_up(at, VM_FRAME_BYTES);
+    size_t ask = from - at + bytes;
+    if (from + bytes - z->base > z->span || !make_ready(z, from + bytes - z->base))
+        return false;
+    uintptr_t old = (uintptr_t)vm_os.sbrk((intptr_t)ask);
+    if (old == 0)
+        return false;
+    if (old != at) { /* moved between the two calls: the next try sees it */
+        undo_sbrk(old, ask);
+        return false;
+    }
+    add_frames(z, from, from + bytes);
+    z->top = from + bytes;
+    brk_frames += bytes >> VM_FRAME_SHIFT;
+    VM_STORE_RELEASE(&vm_brk.size, z->top - z->base);
+    return true;
+}
+
+/* Maps `bytes` of address space, aligned to a chunk when `aligned`. */
+static uintptr_t map_zone(size_t bytes, bool aligned)
+{
+    size_t slack = aligned ? VM_CHUNK_BYTES : VM_FRAME_BYTES;
+    uintptr_t p = (uintptr_t)vm_os.map(bytes + slack, PROT_READ | PROT_WRITE);
+
+    if (p == 0)
+        return 0;
+    uintptr_t from = vm_align_up(p, slack);
+    /* A cut that fails wastes address space and nothing else. */
+    if (from > p)
+        vm_os.unmap((void *)p, from - p);
+    if (p + slack > from)
+        vm_os.unmap((void *)(from + bytes), p + slack - from);
+    return from;
+}
+
+static bool describe_zone(uintptr_t from, size_t bytes)
+{
+    uintptr_t base = vm_align_down(from, VM_CHUNK_BYTES);
+    size_t span = vm_align_up(from + bytes - base, VM_CHUNK_BYTES);
+    size_t map_bytes = span / VM_FRAME_BYTES * sizeof(struct vm_page);
+    size_t chunk_bytes = span / VM_CHUNK_BYTES * sizeof(struct vm_chunk);
+    struct vm_zone *z = vm_meta_alloc(sizeof *z + map_bytes + chunk_bytes, VM_CACHE_LINE);
+
+    if (!z)
+        return false;
+    z->base = base;
+    z->span = z->ready = span;
+    z->map = (struct vm_page *)(z + 1);
+    z->chunks = (struct vm_chunk *)((char *)z->map + map_bytes);
+    z->top = from + bytes;
+    vm_mmu_begin();
+    bool entered = vm_mmu_reserve(vm_mmu_need(from, bytes));
+    if (entered)
+        vm_mmu_map(from, bytes, VM_KIND_ZONE, z);
+    vm_mmu_end();
+    if (!entered)
+        return false; /* the descriptors stay behind unused; metadata is never given back */
+    z->next = zones;
+    VM_STORE_RELEASE(&zones, z);
+    add_frames(z, from, from + bytes);
+    zone_frames += bytes >> VM_FRAME_SHIFT;
+    return true;
+}
+
+static bool grow_zone(size_t at_least)
+{
+    size_t want = vm_min(vm_max(vm_align_up(zone_frames * VM_FRAME_BYTES / 2, VM_CHUNK_BYTES), ZONE_BYTES_MIN), ZONE_BYTES_MAX);
+
+    for (size_t bytes = want; bytes >= at_least; bytes /= 2) {
+        bool aligned = bytes >= VM_CHUNK_BYTES;
+        /* An unaligned range may straddle a chunk border: it needs room for the run on one side of it. */
+        if (!aligned)
+            bytes = vm_max(vm_align_down(bytes, VM_FRAME_BYTES), vm_min(2 * at_least, VM_CHUNK_BYTES / 2));
+        uintptr_t from = map_zone(bytes, aligned);
+        if (from != 0) {
+            if (describe_zone(from, bytes))
+                return true;
+            vm_os.unmap((void *)from, bytes);
+            return false;
+        }
+        if (bytes < 2 * at_least)
+            break;
+    }
+    return false;
+}
+
+static bool grow(unsigned n)
+{
+    size_t room = (VM_CHUNK_BYTES - (brk_zone.top & (VM_CHUNK_BYTES - 1))) >> VM_FRAME_SHIFT;
+    size_t least = (room < n ? room : 0) + n; /* frames, so that a run fits before the next chunk border or after it */
+    size_t wish = vm_min(vm_max(brk_frames / GROW_SHARE, GROW_FRAMES_MIN), GROW_FRAMES_MAX);
+
+    if (wish > least && grow_brk(wish * VM_FRAME_BYTES))
+        return true;
+    return grow_brk(least * VM_FRAME_BYTES) || grow_zone(n * VM_FRAME_BYTES);
+}
+
+static struct vm_chunk *find_chunk(unsigned n)
+{
+    for (unsigned run = n; run <= VM_CHUNK_FRAMES; run++)
+        if (!vm_list_empty(&bucket[run]))
+            return VM_CONTAINER_OF(bucket[run].next, struct vm_chunk, list);
+    return NULL;
+}
+
+struct vm_page *vm_frames_alloc(unsigned n, bool *zeroed)
+{
+    struct vm_page *first = NULL;
+
+    vm_lock(&vm_frames_lock);
+    struct vm_chunk *c = find_chunk(n);
+    /* A foreign move of the break can spoil the run that growth made room for; the second growth starts behind it. */
+    for (int tries = 0; !c && tries < 3 && grow(n); tries++)
+        c = find_chunk(n);
+    if (c) {
+        uint32_t mask = run_mask(find_run(c->free, n), n);
+        unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
+        *zeroed = clean == n;
+        c->free &= ~mask;
+        c->clean &= ~mask;
+        clean_frames -= clean;
+        dirty_frames -= n - clean;
+        used_frames += n;
+        if (clean > 0 && keep.returned > 0)
+            vm_keep_fetched(&keep, clean * VM_FRAME_BYTES, vm_os.now());
+        rebucket(c);
+        first = page_at(c->zone, chunk_base(c) + ((size_t)__builtin_ctz(mask) << VM_FRAME_SHIFT));
+    }
+    vm_unlock(&vm_frames_lock);
+    return first;
+}
+
+void vm_page_reset(struct vm_page *p)
+{
+    VM_STORE(&p->recip, (uint64_t)0);
+    VM_STORE(&p->owner, (struct vm_heap *)NULL);
+    VM_STORE(&p->carved, 0u);
+    VM_STORE(&p->role, (uint8_t)VM_PAGE_FREE);
+    p->free = p->local = NULL;
+    p->held = 0;
+    p->state = 0;
+    p->fresh = p->virgin = false;
+    p->class_id = p->tail = p->frames = 0;
+    p->size = p->capacity = 0;
+}
+
+/* Returns dirty frames to the system, highest chunk of the newest zone first, until at most `target` are left. */
+static size_t purge_frames(size_t target)
+{
+    size_t purged = 0;
+
+    for (struct vm_zone *z = zones; z; z = z->next) {
+        for (size_t i = (z->top - z->base + VM_CHUNK_BYTES - 1) >> VM_CHUNK_SHIFT; i-- > 0 && dirty_frames > target;) {
+            struct vm_chunk *c = &z->chunks[i];
+            for (uint32_t dirty = c->free & ~c->clean; dirty != 0;) {
+                unsigned first = (unsigned)__builtin_ctz(dirty);
+                uint32_t rest = ~(dirty >> first);
+                unsigned n = rest ? (unsigned)__builtin_ctz(rest) : 32;
+                uint32_t mask = run_mask(first, n);
+                dirty &= ~mask;
+                if (vm_os.purge((char *)chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT) != 0)
+                    continue; /* stays dirty: nothing is lost */
+                c->clean |= mask;
+                dirty_frames -= n;
+                clean_frames += n;
+                purged += n;
+            }
+        }
+    }
+    if (purged > 0)
+        vm_keep_returned(&keep, purged * VM_FRAME_BYTES, vm_os.now());
+    return purged;
+}
+
+void vm_frames_free(struct vm_page *first, unsigned n)
+{
+    vm_lock(&vm_frames_lock);
+    struct vm_chunk *c = chunk_at(first->zone, first->start);
+    uint32_t mask = run_mask((unsigned)(first->start >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1), n);
+    VM_ASSERT((c->free & mask) == 0);
+    c->free |= mask;
+    used_frames -= n;
+    dirty_frames += n;
+    rebucket(c);
+    size_t bound = vm_keep_bound(&keep, used_frames * VM_FRAME_BYTES, vm_os.now()) >> VM_FRAME_SHIFT;
+    if (dirty_frames > bound)
+        purge_frames(bound / 2);
+    vm_unlock(&vm_frames_lock);
+}
+
+static bool trim_brk(size_t pad)
+{
+    struct vm_zone *z = &brk_zone;
+    uintptr_t low = z->top;
+
+    while (low > z->base) {
+        struct vm_chunk *c = chunk_at(z, low - VM_FRAME_BYTES);
+        if (!c->zone || !(c->free & 1u << (((low - 1) >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1))))
+            break;
+        low -= VM_FRAME_BYTES;
+    }
+    low = vm_min(vm_align_up(low + vm_min(pad, z->top - low), VM_FRAME_BYTES), z->top);
+    if (low == z->top || (uintptr_t)vm_os.sbrk(0) != z->top)
+        return false;
+    size_t old_size = z->top - z->base, bytes = z->top - low;
+    VM_STORE_RELEASE(&vm_brk.size, low - z->base);
+    if (!vm_os.sbrk(-(intptr_t)bytes)) {
+        VM_STORE_RELEASE(&vm_brk.size, old_size);
+        return false;
+    }
+    for (uintptr_t at = low; at < z->top; at += VM_FRAME_BYTES) {
+        struct vm_chunk *c = chunk_at(z, at);
+        uint32_t bit = 1u << ((at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1));
+        *(c->clean & bit ? &clean_frames : &dirty_frames) -= 1;
+        c->free &= ~bit;
+        c->clean &= ~bit;
+        rebucket(c);
+    }
+    brk_frames -= bytes >> VM_FRAME_SHIFT;
+    z->top = low;
+    return true;
+}
+
+bool vm_frames_trim(size_t pad)
+{
+    vm_lock(&vm_frames_lock);
+    bool trimmed = brk_zone.span != 0 && trim_brk(pad);
+    bool purged = purge_frames(0) > 0;
+    vm_unlock(&vm_frames_lock);
+    return trimmed || purged;
+}
+
+struct vm_page *vm_page_of(uintptr_t address)
+{
+    uintptr_t offset = address - vm_brk.base;
+
+    if (offset < VM_LOAD_ACQUIRE(&vm_brk.size))
+        return &vm_brk.map[offset >> VM_FRAME_SHIFT];
+    vm_pte e = vm_mmu_lookup(address);
+    if (vm_pte_kind(e) != VM_KIND_ZONE)
+        return NULL;
+    return page_at(vm_pte_descriptor(e), address);
+}
+
+void vm_frames_stats(struct vm_frames_stats *s)
+{
+    vm_lock(&vm_frames_lock);
+    s->in_use = used_frames * VM_FRAME_BYTES;
+    s->free_dirty = dirty_frames * VM_FRAME_BYTES;
+    s->free_clean = clean_frames * VM_FRAME_BYTES;
+    s->brk_bytes = brk_frames * VM_FRAME_BYTES;
+    s->zone_bytes = zone_frames * VM_FRAME_BYTES;
+    vm_unlock(&vm_frames_lock);
+}
+
+void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg)
+{
+    vm_lock(&vm_frames_lock);
+    for (struct vm_zone *z = zones; z; z = z->next)
+        for (struct vm_page *p = z->map; p < z->map + ((z->top - z->base) >> VM_FRAME_SHIFT); p++)
+            if (VM_LOAD(&p->role) == VM_PAGE_SLAB)
+                f(p, arg);
+    vm_unlock(&vm_frames_lock);
+}
+
+static bool check_chunk(const struct vm_chunk *c, size_t *free_frames, size_t *clean)
+{
+    unsigned run = longest_run(c->free);
+    bool listed = run == 0;
+
+    for (const struct vm_list *l = bucket[run].next; run > 0 && l != &bucket[run] && !listed; l = l->next)
+        listed = l == &c->list;
+    for (unsigned i = 0; i < VM_CHUNK_FRAMES; i++) {
+        const struct vm_page *p = page_at(c->zone, chunk_base(c) + ((size_t)i << VM_FRAME_SHIFT));
+        if ((c->free >> i & 1) && (p->role != VM_PAGE_FREE || p->recip != 0 || p->start >= c->zone->top))
+            return false;
+    }
+    *free_frames += (size_t)__builtin_popcount(c->free);
+    *clean += (size_t)__builtin_popcount(c->clean);
+    return listed && (c->clean & ~c->free) == 0;
+}
+
+bool vm_zone_check(void)
+{
+    size_t free_frames = 0, clean = 0;
+    bool good = true;
+
+    vm_lock(&vm_frames_lock);
+    for (struct vm_zone *z = zones; z && good; z = z->next)
+        for (size_t i = 0; i < (z->top - z->base + VM_CHUNK_BYTES - 1) >> VM_CHUNK_SHIFT && good; i++)
+            good = !z->chunks[i].zone || check_chunk(&z->chunks[i], &free_frames, &clean);
+    good = good && clean == clean_frames && free_frames == clean_frames + dirty_frames;
+    vm_unlock(&vm_frames_lock);
+    return good;
+}

@@ -1,0 +1,65 @@
+/* Zones and their frames.  A zone is a range of addresses with a mem_map: zone 0 is the brk heap, the others are mmap'd
+   when the break cannot grow.  Frames are handed out in runs of 1 to 32 that never cross a 2 MiB chunk; the chunk whose
+   longest free run fits most tightly serves first, so that chunks fill up and others become wholly free. */
+#ifndef VM_ZONE_H
+#define VM_ZONE_H
+
+#include "page/page.h"
+
+#define VM_CHUNK_SHIFT 21
+#define VM_CHUNK_BYTES ((size_t)1 << VM_CHUNK_SHIFT)
+#define VM_CHUNK_FRAMES 32
+
+struct vm_zone {
+    uintptr_t base;          /* const: first chunk, 2 MiB aligned; its first frames need not be ours */
+    size_t span;             /* const: bytes from base that map and chunks are reserved for */
+    struct vm_page *map;     /* const: mem_map, one descriptor a frame */
+    struct vm_chunk *chunks; /* const */
+    struct vm_zone *next;    /* const: older zone */
+    uintptr_t top;           /* end of the frames that are ours; the brk zone's moves */
+    size_t ready;            /* bytes from base whose descriptors are accessible */
+    uint8_t pad[8];
+} VM_ALIGNED(VM_CACHE_LINE);
+
+/* What the hit path of free() needs of the brk heap: address -> descriptor is a subtraction and a shift. */
+struct vm_brk {
+    uintptr_t base;      /* const: after start-up */
+    struct vm_page *map; /* const: after start-up */
+    size_t size;         /* bytes from base to the top */
+};
+extern struct vm_brk vm_brk;
+
+struct vm_lock;
+extern struct vm_lock vm_frames_lock;
+
+/* Prepares the brk heap; it stays empty.  Without memory even for that, only mmap'd zones will serve. */
+void vm_zones_start(bool use_brk);
+
+/* A run of n frames (1 to 32), descriptors all zero but start and zone; *zeroed says that every byte reads as zero.
+   NULL when the system refuses. */
+struct vm_page *vm_frames_alloc(unsigned n, bool *zeroed);
+
+/* Takes the run back; its descriptors must be reset to role FREE first (vm_page_reset). */
+void vm_frames_free(struct vm_page *first, unsigned n);
+void vm_page_reset(struct vm_page *p);
+
+/* Returns what is free to the system, the top of the brk heap by the break (leaving `pad` bytes), the rest by
+   MADV_DONTNEED.  True when anything was returned. */
+bool vm_frames_trim(size_t pad);
+
+/* The descriptor of the frame that holds the address, whatever its role, or NULL when no zone has it. */
+struct vm_page *vm_page_of(uintptr_t address);
+
+struct vm_frames_stats {
+    size_t in_use, free_dirty, free_clean; /* bytes in frames */
+    size_t brk_bytes, zone_bytes;          /* bytes of frames in the brk heap and in mmap'd zones */
+};
+void vm_frames_stats(struct vm_frames_stats *s);
+
+/* Calls f for the first frame of every slab; under vm_frames_lock. */
+void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg);
+
+/* All invariants of zones, chunks and buckets. */
+bool vm_zone_check(void);
+
+#endif

@@ -1,0 +1,464 @@
+/* vmalloc-launch: runs one program and says afterwards what it used. scripts/run starts it; it is not installed.
+
+   usage: vmalloc-launch [--preload LIB] [--stats] [--json FILE] [--] PROGRAM [ARGS...]
+     --preload LIB  put LIB in front of LD_PRELOAD; without it the program runs on whatever malloc it has
+     --stats        a summary on stderr at the end
+     --json FILE    the same figures as JSON, one a line
+
+   The program must not notice: it gets our standard streams, signal dispositions and signal mask; signals sent to us
+   are sent on to it; when it stops we stop, when it dies of a signal we die of the same one, else its exit status is
+   ours. 127 and 126 mean, as in a shell, that PROGRAM was not found or could not be executed; 125 that we failed.
+
+   It is linked statically and allocates nothing of its own, because the kernel counts the pages of the process that
+   calls exec in the new program's peak RSS. One thread, no locks. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    EXIT_OURS = 125,
+    EXIT_NOT_EXECUTABLE = 126,
+    EXIT_NOT_FOUND = 127,
+    STATS_BYTES = 4096, /* what the library maps */
+};
+
+#define STATS_MAGIC UINT64_C(0x314b4c4254534d56) /* "VMSTBLK1" */
+
+/* The file of option stats=PATH. The library writes it, from every process that inherits the option. */
+struct stats_block {
+    uint64_t magic;     /* STATS_MAGIC once the first process has attached */
+    uint64_t processes; /* that attached */
+    uint64_t mallocs;   /* malloc, calloc, memalign, new ... */
+    uint64_t frees;
+    uint64_t reallocs;
+    int64_t live;      /* bytes, usable sizes */
+    int64_t peak_live; /* bytes */
+};
+_Static_assert(sizeof(struct stats_block) == 7 * sizeof(uint64_t), "the layout is shared with the library");
+
+/* What the command line asks for. */
+struct request {
+    const char *preload; /* NULL: none */
+    const char *json;    /* NULL: none */
+    bool summary;
+    char **argv; /* the program and its arguments */
+};
+
+/* What we inherited and the program must get back. */
+struct inherited {
+    sigset_t mask;
+    struct sigaction sigchld;
+};
+
+/* How the program ended, from wait4() and the clock. */
+struct outcome {
+    int status;
+    struct rusage usage;
+    double seconds;
+    const volatile struct stats_block *stats; /* NULL: not asked for or no room for the file */
+};
+
+static const char *self = "vmalloc-launch";
+
+static void fail(const char *what, const char *why)
+{
+    dprintf(STDERR_FILENO, "%s: %s: %s\n", self, what, why);
+    exit(EXIT_OURS);
+}
+
+/* ---- What the program is started with ---- */
+
+/* Puts FRONT, SEPARATOR and the variable's present value together (the other way round if `append`). */
+static void extend_variable(const char *name, const char *value, char separator, bool append)
+{
+    const char *present = getenv(name);
+    if (present == NULL || *present == '\0') {
+        if (setenv(name, value, 1) != 0)
+            fail(name, strerror(errno));
+        return;
+    }
+    size_t size = strlen(present) + strlen(value) + 2;
+    char *joined = malloc(size);
+    if (joined == NULL)
+        fail(name, strerror(errno));
+    snprintf(joined, size, "%s%c%s", append ? present : value, separator, append ? value : present);
+    if (setenv(name, joined, 1) != 0)
+        fail(name, strerror(errno));
+    free(joined);
+}
+
+/* Makes an empty stats file in DIR, maps it, and leaves its name in PATH. The zeros are written so that a full disk
+   shows here and not as a SIGBUS in the program. NULL if DIR will not do. */
+static struct stats_block *create_stats_file(const char *dir, char *path, size_t size)
+{
+    static const char zeros[STATS_BYTES];
+
+    /* VMALLOC_OPTIONS has no way to quote a comma. */
+    if (dir == NULL || *dir != '/' || strchr(dir, ',') != NULL)
+        return NULL;
+    if ((size_t)snprintf(path, size, "%s/vmalloc-stats.XXXXXX", dir) >= size)
+        return NULL;
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    void *block = MAP_FAILED;
+    if (write(fd, zeros, sizeof zeros) == (ssize_t)sizeof zeros)
+        block = mmap(NULL, STATS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (block == MAP_FAILED) {
+        unlink(path);
+        return NULL;
+    }
+    return block;
+}
+
+/* Tries the places that are in memory first. NULL leaves PATH empty. */
+static struct stats_block *create_stats(char *path, size_t size)
+{
+    const char *dirs[] = {getenv("XDG_RUNTIME_DIR"), "/dev/shm", getenv("TMPDIR"), "/tmp"};
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        struct stats_block *block = create_stats_file(dirs[i], path, size);
+        if (block != NULL)
+            return block;
+    }
+    *path = '\0';
+    return NULL;
+}
+
+/* All signals wait for sigwaitinfo() from here on, and SIGCHLD is not ignored, else there would be nothing to wait
+   for. */
+static void hold_signals(struct inherited *inherited)
+{
+    struct sigaction act = {.sa_handler = SIG_DFL};
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &inherited->mask);
+    sigaction(SIGCHLD, &act, &inherited->sigchld);
+}
+
+/* Starts the program. A child of vfork() shares our memory, so its errno is ours to read: 0 or what execvp() said.
+   SIGKILL sent to us cannot be forwarded, hence the parent-death signal. */
+static pid_t start_program(char **argv, const struct inherited *inherited, volatile int *error)
+{
+    *error = 0;
+    pid_t pid = vfork();
+    if (pid < 0)
+        fail("vfork", strerror(errno));
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sigaction(SIGCHLD, &inherited->sigchld, NULL);
+        sigprocmask(SIG_SETMASK, &inherited->mask, NULL);
+        execvp(argv[0], argv);
+        *error = errno;
+        _exit(EXIT_OURS);
+    }
+    return pid;
+}
+
+/* ---- While it runs ---- */
+
+static void take_default_action(int signal)
+{
+    struct sigaction act = {.sa_handler = SIG_DFL}, before;
+    sigset_t one, mask;
+
+    sigaction(signal, &act, &before);
+    raise(signal);
+    sigemptyset(&one);
+    sigaddset(&one, signal);
+    sigprocmask(SIG_UNBLOCK, &one, &mask);
+    /* Still here: it was a stop signal and we were continued, or the kernel would not stop an orphaned group. */
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    sigaction(signal, &before, NULL);
+}
+
+/* We were told to continue. A SIGCONT to the process group has reached the program too, and once is enough. */
+static void continue_program(pid_t pid)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == pid)
+        return;
+    kill(pid, SIGCONT);
+}
+
+/* The program has stopped: so do we, with the same signal, for the shell that watches us. */
+static void stop_with_program(pid_t pid, int signal)
+{
+    const struct timespec now = {0};
+    sigset_t cont;
+
+    take_default_action(signal);
+    sigemptyset(&cont);
+    sigaddset(&cont, SIGCONT);
+    sigtimedwait(&cont, NULL, &now);
+    continue_program(pid);
+}
+
+/* The terminal sends these to every process of the foreground group, so the program has its own. (What kill() sends
+   to a whole group it gets twice: the two kinds of kill() look alike from here.) */
+static bool came_from_terminal(const siginfo_t *info)
+{
+    if (info->si_code != SI_KERNEL)
+        return false;
+    switch (info->si_signo) {
+    case SIGINT:
+    case SIGQUIT:
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU:
+    case SIGHUP:
+    case SIGCONT:
+    case SIGWINCH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void forward_signal(pid_t pid, const siginfo_t *info)
+{
+    if (came_from_terminal(info))
+        return;
+    if (info->si_signo == SIGCONT)
+        continue_program(pid);
+    else if (info->si_code == SI_QUEUE)
+        sigqueue(pid, info->si_signo, info->si_value);
+    else
+        kill(pid, info->si_signo);
+}
+
+/* Passes signals on and follows stops until the program has ended. */
+static void attend_program(pid_t pid, struct outcome *outcome)
+{
+    sigset_t all;
+    siginfo_t info;
+
+    sigfillset(&all);
+    for (;;) {
+        pid_t got;
+        while ((got = wait4(pid, &outcome->status, WNOHANG | WUNTRACED, &outcome->usage)) == pid) {
+            if (!WIFSTOPPED(outcome->status))
+                return;
+            stop_with_program(pid, WSTOPSIG(outcome->status));
+        }
+        if (got < 0)
+            fail("wait4", strerror(errno));
+        if (sigwaitinfo(&all, &info) > 0 && info.si_signo != SIGCHLD)
+            forward_signal(pid, &info);
+    }
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static double seconds_of(struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+/* ---- Afterwards ---- */
+
+static bool have_counts(const struct outcome *outcome)
+{
+    return outcome->stats != NULL && outcome->stats->magic == STATS_MAGIC;
+}
+
+/* Decimal with a comma every three digits; BUFFER holds 27 characters. */
+static const char *grouped(uint64_t number, char buffer[static 27])
+{
+    char *at = buffer + 26;
+    int digits = 0;
+
+    *at = '\0';
+    do {
+        if (digits != 0 && digits % 3 == 0)
+            *--at = ',';
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+        digits++;
+    } while (number != 0);
+    return at;
+}
+
+/* Bytes in KiB below 10 MiB and in MiB from there. */
+static const char *bytes_text(uint64_t bytes, char buffer[static 40])
+{
+    const double kib = (double)bytes / 1024;
+    if (kib < 10240)
+        snprintf(buffer, 40, "%.0f KiB", kib);
+    else
+        snprintf(buffer, 40, "%.1f MiB", kib / 1024);
+    return buffer;
+}
+
+static void print_counts(const volatile struct stats_block *stats)
+{
+    char all[27], mallocs[27], frees[27], reallocs[27], live[40];
+
+    dprintf(STDERR_FILENO, "libvmalloc: calls      %s (malloc %s, free %s, realloc %s)\n",
+            grouped(stats->mallocs + stats->frees + stats->reallocs, all), grouped(stats->mallocs, mallocs),
+            grouped(stats->frees, frees), grouped(stats->reallocs, reallocs));
+    dprintf(STDERR_FILENO, "libvmalloc: peak live  %s\n", bytes_text((uint64_t)stats->peak_live, live));
+    if (stats->processes > 1)
+        dprintf(STDERR_FILENO, "libvmalloc: processes  %" PRIu64 " (calls and live bytes are sums over them)\n",
+                stats->processes);
+}
+
+static void print_summary(const struct request *request, const struct outcome *outcome)
+{
+    const struct rusage *usage = &outcome->usage;
+    char rss[40], minor[27], major[27];
+
+    if (have_counts(outcome))
+        print_counts(outcome->stats);
+    else if (request->preload == NULL)
+        dprintf(STDERR_FILENO, "libvmalloc: calls      allocation counts not available (libvmalloc was not asked for)\n");
+    else if (outcome->stats == NULL)
+        dprintf(STDERR_FILENO, "libvmalloc: calls      allocation counts not available (no room for their file)\n");
+    else
+        dprintf(STDERR_FILENO, "libvmalloc: calls      allocation counts not available (the program did not load "
+                               "libvmalloc: is it static or set-uid?)\n");
+    dprintf(STDERR_FILENO, "libvmalloc: peak RSS   %s\n", bytes_text((uint64_t)usage->ru_maxrss * 1024, rss));
+    dprintf(STDERR_FILENO, "libvmalloc: faults     %s minor, %s major\n", grouped((uint64_t)usage->ru_minflt, minor),
+            grouped((uint64_t)usage->ru_majflt, major));
+    dprintf(STDERR_FILENO, "libvmalloc: time       %.3f s (user %.3f s, system %.3f s)\n", outcome->seconds,
+            seconds_of(usage->ru_utime), seconds_of(usage->ru_stime));
+}
+
+static void print_json_count(int fd, const char *name, bool known, uint64_t value)
+{
+    if (known)
+        dprintf(fd, "  \"%s\": %" PRIu64 ",\n", name, value);
+    else
+        dprintf(fd, "  \"%s\": null,\n", name);
+}
+
+static void print_json(const char *path, const struct outcome *outcome)
+{
+    static const struct stats_block nothing;
+    const volatile struct stats_block *stats = outcome->stats != NULL ? outcome->stats : &nothing;
+    const struct rusage *usage = &outcome->usage;
+    const int status = outcome->status;
+    const bool known = have_counts(outcome);
+
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        dprintf(STDERR_FILENO, "%s: %s: %s\n", self, path, strerror(errno));
+        return;
+    }
+    dprintf(fd, "{\n");
+    print_json_count(fd, "exit_status", WIFEXITED(status), (uint64_t)WEXITSTATUS(status));
+    print_json_count(fd, "signal", WIFSIGNALED(status), (uint64_t)WTERMSIG(status));
+    print_json_count(fd, "processes", known, stats->processes);
+    print_json_count(fd, "mallocs", known, stats->mallocs);
+    print_json_count(fd, "frees", known, stats->frees);
+    print_json_count(fd, "reallocs", known, stats->reallocs);
+    print_json_count(fd, "peak_live_bytes", known, (uint64_t)stats->peak_live);
+    print_json_count(fd, "peak_rss_bytes", true, (uint64_t)usage->ru_maxrss * 1024);
+    print_json_count(fd, "minor_faults", true, (uint64_t)usage->ru_minflt);
+    print_json_count(fd, "major_faults", true, (uint64_t)usage->ru_majflt);
+    dprintf(fd, "  \"seconds\": %.6f,\n  \"user_seconds\": %.6f,\n  \"system_seconds\": %.6f\n}\n", outcome->seconds,
+            seconds_of(usage->ru_utime), seconds_of(usage->ru_stime));
+    close(fd);
+}
+
+/* Ends as the program ended. The core file, if any, is the program's and not ours. */
+static int end_as(int status)
+{
+    const struct rlimit none = {0, 0};
+
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+    take_default_action(WTERMSIG(status));
+    return 128 + WTERMSIG(status);
+}
+
+static void parse_arguments(int argc, char **argv, struct request *request)
+{
+    static const struct option options[] = {
+        {"preload", required_argument, NULL, 'p'},
+        {"stats", no_argument, NULL, 's'},
+        {"json", required_argument, NULL, 'j'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+        switch (option) {
+        case 'p':
+            request->preload = optarg;
+            break;
+        case 's':
+            request->summary = true;
+            break;
+        case 'j':
+            request->json = optarg;
+            break;
+        default:
+            exit(EXIT_OURS);
+        }
+    }
+    if (optind == argc)
+        fail("usage", "vmalloc-launch [--preload LIB] [--stats] [--json FILE] [--] PROGRAM [ARGS...]");
+    request->argv = argv + optind;
+}
+
+int main(int argc, char **argv)
+{
+    struct request request = {0};
+    struct outcome outcome = {0};
+    struct inherited inherited;
+    struct stats_block *stats = NULL;
+    char stats_path[PATH_MAX] = "", stats_option[PATH_MAX + 8];
+    volatile int exec_error;
+
+    parse_arguments(argc, argv, &request);
+    if (request.preload != NULL) {
+        extend_variable("LD_PRELOAD", request.preload, ':', false);
+        if (request.summary || request.json != NULL)
+            stats = create_stats(stats_path, sizeof stats_path);
+    }
+    if (stats != NULL) {
+        snprintf(stats_option, sizeof stats_option, "stats=%s", stats_path);
+        extend_variable("VMALLOC_OPTIONS", stats_option, ',', true);
+    }
+    outcome.stats = stats;
+
+    hold_signals(&inherited);
+    const double begin = seconds_now();
+    const pid_t pid = start_program(request.argv, &inherited, &exec_error);
+    attend_program(pid, &outcome);
+    outcome.seconds = seconds_now() - begin;
+    if (stats != NULL)
+        unlink(stats_path);
+    if (exec_error != 0) {
+        dprintf(STDERR_FILENO, "libvmalloc: cannot run '%s': %s\n", request.argv[0], strerror(exec_error));
+        return exec_error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+    }
+    if (request.summary)
+        print_summary(&request, &outcome);
+    if (request.json != NULL)
+        print_json(request.json, &outcome);
+    return end_as(outcome.status);
+}

@@ -1,0 +1,203 @@
+/* Walking, mapping and unmapping the shadow page table; see pgtab.h for the contract.
+   Invariants (vm_pgtab_check): the used count in a table entry = non-zero entries of the table it names; no table
+   but a spare one is empty; leaves above the last level carry VM_PTE_HUGE and stand at level 2 or 3 only. */
+#include "vm/pgtab.h"
+
+#include "base/fail.h"
+
+/* Level 1 is the last one; the root of a four-level tree is at level 4. */
+static unsigned shift_of(unsigned level) { return VM_PAGE_SHIFT + VM_PGTAB_BITS * (level - 1); }
+static unsigned index_of(uintptr_t address, unsigned level)
+{
+    return (unsigned)(address >> shift_of(level)) & (VM_PGTAB_ENTRIES - 1);
+}
+static unsigned used_of(vm_pte table_entry)
+{
+    return (unsigned)((table_entry & VM_PTE_USED_MASK) >> VM_PTE_USED_SHIFT);
+}
+static bool in_reach(const struct vm_pgtab *t, uintptr_t address)
+{
+    return address >> (shift_of(t->levels) + VM_PGTAB_BITS) == 0;
+}
+
+void vm_pgtab_give(struct vm_pgtab *t, struct vm_table *table)
+{
+    table->entry[0] = (vm_pte)(uintptr_t)t->spare;
+    t->spare = table;
+    t->spares++;
+}
+
+static vm_pte take_table(struct vm_pgtab *t)
+{
+    struct vm_table *table = t->spare;
+
+    VM_ASSERT(table != NULL);
+    t->spare = (struct vm_table *)(uintptr_t)table->entry[0];
+    t->spares--;
+    t->tables++;
+    VM_STORE(&table->entry[0], (vm_pte)0);
+    return vm_pte_number(table) | VM_PTE_PRESENT;
+}
+
+/* Tables that mapping [from, to) would take below the entry, which names a table at `level` or nothing yet. */
+static unsigned missing(vm_pte entry, unsigned level, uintptr_t from, uintptr_t to)
+{
+    const struct vm_table *table = entry ? vm_pte_descriptor(entry) : NULL;
+    uintptr_t size = (uintptr_t)1 << shift_of(level);
+    unsigned count = !entry;
+
+    if (level == 1)
+        return count;
+    for (uintptr_t at = from, end; at < to; at = end) {
+        vm_pte e = table ? table->entry[index_of(at, level)] : 0;
+        end = vm_min(vm_align_down(at, size) + size, to);
+        bool leaf = (e & VM_PTE_LEAF) || (e == 0 && end - at == size && level <= 3);
+        count += leaf ? 0 : missing(e, level - 1, at, end);
+    }
+    return count;
+}
+
+unsigned vm_pgtab_need(const struct vm_pgtab *t, uintptr_t base, size_t bytes)
+{
+    uintptr_t last = base + bytes - 1;
+    unsigned level = t->levels, roots = 0;
+
+    for (; last >> (shift_of(level) + VM_PGTAB_BITS) != 0; level++)
+        roots++;
+    /* A tree that must grow has nothing mapped up there: count the new path as if from an empty root. */
+    return roots ? roots + 1 + missing(0, level, base, base + bytes) : missing(t->root, level, base, base + bytes);
+}
+
+/* Fills the part of [from, to) that lies below the table at *entry, which is at `level`. */
+static void map_level(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintptr_t from, uintptr_t to, vm_pte leaf)
+{
+    struct vm_table *table = vm_pte_descriptor(*entry);
+    uintptr_t size = (uintptr_t)1 << shift_of(level);
+
+    for (uintptr_t at = from; at < to;) {
+        vm_pte *e = &table->entry[index_of(at, level)];
+        uintptr_t end = vm_min(vm_align_down(at, size) + size, to);
+        bool whole = end - at == size;
+        bool can_be_leaf = level == 1 || (whole && level <= 3 && (*e == 0 || (*e & VM_PTE_LEAF)));
+        if (*e == 0)
+            VM_STORE(entry, *entry + VM_PTE_USED_ONE);
+        if (can_be_leaf) {
+            VM_STORE_RELEASE(e, leaf | VM_PTE_PRESENT | VM_PTE_LEAF | (level > 1 ? VM_PTE_HUGE : 0));
+        } else {
+            VM_ASSERT(!(*e & VM_PTE_LEAF));
+            if (*e == 0)
+                VM_STORE_RELEASE(e, take_table(t));
+            map_level(t, e, level - 1, at, end, leaf);
+        }
+        at = end;
+    }
+}
+
+void vm_pgtab_map(struct vm_pgtab *t, uintptr_t base, size_t bytes, vm_pte leaf)
+{
+    if (bytes == 0)
+        return;
+    if (t->root == 0)
+        VM_STORE_RELEASE(&t->root, take_table(t));
+    while (!in_reach(t, base + bytes - 1)) {
+        VM_ASSERT(t->levels < VM_PGTAB_LEVELS_MAX);
+        vm_pte up = take_table(t) | VM_PTE_USED_ONE;
+        struct vm_table *table = vm_pte_descriptor(up);
+        table->entry[0] = t->root;
+        /* A reader between these two stores walks the new root with the old depth: it sees an entry of the wrong
+           level for an address it did not get from us.  Levels first, so that ours resolve. */
+        VM_STORE_RELEASE(&t->root, up);
+        VM_STORE_RELEASE(&t->levels, t->levels + 1);
+    }
+    map_level(t, &t->root, t->levels, base, base + bytes, leaf);
+}
+
+static void unmap_level(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintptr_t from, uintptr_t to)
+{
+    struct vm_table *table = vm_pte_descriptor(*entry);
+    uintptr_t size = (uintptr_t)1 << shift_of(level);
+
+    for (uintptr_t at = from; at < to;) {
+        vm_pte *e = &table->entry[index_of(at, level)];
+        uintptr_t end = vm_min(vm_align_down(at, size) + size, to);
+        if (*e & VM_PTE_LEAF) {
+            VM_ASSERT(end - at == size);
+            VM_STORE(e, (vm_pte)0);
+        } else if (*e != 0) {
+            unmap_level(t, e, level - 1, at, end);
+            if (used_of(*e) == 0) {
+                struct vm_table *empty = vm_pte_descriptor(*e);
+                VM_STORE(e, (vm_pte)0);
+                vm_pgtab_give(t, empty);
+                t->tables--;
+            }
+        } else {
+            at = end;
+            continue;
+        }
+        if (*e == 0)
+            VM_STORE(entry, *entry - VM_PTE_USED_ONE);
+        at = end;
+    }
+}
+
+void vm_pgtab_unmap(struct vm_pgtab *t, uintptr_t base, size_t bytes)
+{
+    /* The root table stays: it is one page, and readers never have to test for a tree that vanishes. */
+    if (t->root != 0 && bytes != 0 && in_reach(t, base + bytes - 1))
+        unmap_level(t, &t->root, t->levels, base, base + bytes);
+}
+
+vm_pte vm_pgtab_lookup(const struct vm_pgtab *t, uintptr_t address)
+{
+    unsigned level = VM_LOAD_ACQUIRE(&t->levels);
+    vm_pte e = VM_LOAD_ACQUIRE(&t->root);
+
+    if (address >> (shift_of(level) + VM_PGTAB_BITS) != 0)
+        return 0;
+    for (; e != 0 && !(e & VM_PTE_LEAF); level--) {
+        if (level == 0)
+            return 0;
+        const struct vm_table *table = vm_pte_descriptor(e);
+        e = VM_LOAD_ACQUIRE(&table->entry[index_of(address, level)]);
+    }
+    return e;
+}
+
+static bool check_level(const struct vm_pgtab *t, vm_pte entry, unsigned level, unsigned *tables)
+{
+    const struct vm_table *table = vm_pte_descriptor(entry);
+    unsigned used = 0;
+
+    ++*tables;
+    for (unsigned i = 0; i < VM_PGTAB_ENTRIES; i++) {
+        vm_pte e = table->entry[i];
+        if (e == 0)
+            continue;
+        used++;
+        if (!(e & VM_PTE_PRESENT))
+            return false;
+        if (e & VM_PTE_LEAF) {
+            if (level > 3 || !(e & VM_PTE_HUGE) != (level == 1))
+                return false;
+        } else if (level == 1 || used_of(e) == 0 || !check_level(t, e, level - 1, tables)) {
+            return false;
+        }
+    }
+    return used == used_of(entry);
+}
+
+bool vm_pgtab_check(const struct vm_pgtab *t)
+{
+    unsigned tables = 0, spares = 0;
+
+    if (t->root != 0 && !check_level(t, t->root, t->levels, &tables))
+        return false;
+    for (const struct vm_table *s = t->spare; s; s = (const struct vm_table *)(uintptr_t)s->entry[0]) {
+        spares++;
+        for (unsigned i = 1; i < VM_PGTAB_ENTRIES; i++)
+            if (s->entry[i] != 0)
+                return false;
+    }
+    return tables == t->tables && spares == t->spares;
+}
