@@ -60,12 +60,8 @@ VM_EXPORT void *VM_API(calloc)(size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    struct vm_page *slab = vm_slab_for(vm_tls, n);
-    struct vm_block *b = slab->free;
-    if (VM_UNLIKELY(!b))
-        return vm_api_alloc(n, VM_BLOCK_MIN, true);
-    bool fresh = slab->fresh; /* all zero but for the link and the key */
-    return memset(vm_slab_pop(slab, b), 0, fresh ? sizeof *b : n);
+    void *p = vm_malloc_hit(n);
+    return VM_LIKELY(p != NULL) ? memset(p, 0, n) : vm_api_alloc(n, VM_BLOCK_MIN, true);
 }
 
 static void *resize(void *p, size_t n, const char *call)

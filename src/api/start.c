@@ -46,6 +46,7 @@ void vm_start(void)
     }
     vm_os_start();
     vm_secret = vm_os_secret();
+    vm_secret += vm_is_sealed(VM_BLOCK_END); /* the one secret that would make the end of a list look like a block */
     vm_options_read(secure_getenv("VMALLOC_OPTIONS"));
     vm_zones_start(vm_options.brk != 0);
     vm_extents_start();

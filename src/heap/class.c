@@ -5,7 +5,19 @@
 #include "page/page.h"
 
 #define FRAMES(size) ((size) <= 8192 ? 1 : (size) <= 16384 ? 2 : (size) <= 32768 ? 4 : 8)
-#define CLASS(n) {UINT64_MAX / (n) + 1, (n), FRAMES(n) * VM_FRAME_BYTES / (n), FRAMES(n)}
+
+/* n = 2^k * o.  The inverse of the odd o modulo 2^64 by Newton's iteration, which doubles the good bits: o itself is
+   right to 3 bits, four steps give 48. */
+#define TRAILING_ZEROS(n) ((unsigned)__builtin_ctz(n))
+#define ODD(n) ((uint64_t)(n) >> TRAILING_ZEROS(n))
+#define NEWTON(o, x) ((x) * (2 - (uint64_t)(o) * (x)))
+#define INVERSE1(o) NEWTON(o, (uint64_t)(o))
+#define INVERSE2(o) NEWTON(o, INVERSE1(o))
+#define INVERSE3(o) NEWTON(o, INVERSE2(o))
+#define INVERSE4(o) NEWTON(o, INVERSE3(o)) /* 48 bits: more than the 16 + 17 needed */
+#define MAGIC(n) (INVERSE4(ODD(n)) << (48 - TRAILING_ZEROS(n)))
+
+#define CLASS(n) {MAGIC(n), (n), FRAMES(n) * VM_FRAME_BYTES / (n), FRAMES(n)}
 #define LINEAR4(k) CLASS((k) * 16), CLASS((k) * 16 + 16), CLASS((k) * 16 + 32), CLASS((k) * 16 + 48)
 #define STEP(base, i) CLASS((base) + (base) / 8 * (i))
 #define DOUBLING(base)                                                                                                 \

@@ -15,7 +15,7 @@
 #define VM_STEPS_LOG2 3          /* eight classes a doubling */
 
 struct vm_class {
-    uint64_t recip;    /* ceil(2^64 / size); see vm_block_index() */
+    uint64_t magic;    /* see vm_block_index() */
     uint32_t size;     /* bytes a block */
     uint16_t capacity; /* blocks a slab */
     uint8_t frames;    /* 64 KiB frames a slab */

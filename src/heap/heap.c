@@ -16,16 +16,18 @@ uint64_t vm_secret;
    steps does not remap at every step; the surplus is address space until it is touched. */
 #define GROWTH_SHARE 8
 
-/* Slow: a block of the class from the heap, whose lock is held or which is the caller's own. */
+/* Slow: a block of the class from the heap, whose lock is held or whose list is not empty. */
 static struct vm_block *pop_or_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
 {
     struct vm_page *slab = h->current[class_id];
 
-    if (!slab->free)
-        slab = vm_slab_refill(h, class_id);
+    *fresh = false;
+    if (slab->free == VM_BLOCK_END)
+        slab = vm_slab_refill(h, class_id, fresh);
     if (!slab)
         return NULL;
-    *fresh = slab->fresh;
+    if (!vm_is_sealed(slab->free))
+        vm_fatal("malloc(): free block %p was written to after it was freed", (void *)slab->free);
     return vm_slab_pop(slab, slab->free);
 }
 
@@ -38,7 +40,7 @@ static struct vm_block *take_block(unsigned class_id, bool *fresh)
         h = vm_heap_shared();
         if (!h)
             return NULL;
-    } else if (h->current[class_id]->free) { /* a hit, through a front */
+    } else if (h->current[class_id]->free != VM_BLOCK_END) { /* a hit, through a front */
         return pop_or_refill(h, class_id, fresh);
     }
     if (vm_lock_is_mine(&h->lock))
@@ -82,15 +84,13 @@ void *vm_heap_alloc(size_t n, size_t align, bool zero)
 /* The slab of a live block, or NULL when the address is in no slab; dies when it is in one but no live block. */
 static struct vm_page *slab_of_live(const void *p, const char *call, bool freeing)
 {
-    const struct vm_block *b = p;
     struct vm_page *page = vm_page_of((uintptr_t)p);
-    bool is_start;
 
     if (!page)
         return NULL;
     struct vm_page *slab = page - VM_LOAD(&page->tail);
-    uint32_t index = vm_block_index(VM_LOAD(&slab->recip), (uintptr_t)p - slab->start, &is_start);
-    if (!is_start || index >= VM_LOAD(&slab->carved) || b->key == vm_block_key(b, b->next))
+    size_t offset = (uintptr_t)p - slab->start, carved = VM_LOAD(&slab->carved);
+    if (carved == 0 || offset % slab->size != 0 || offset / slab->size >= carved || vm_is_sealed(p))
         vm_misuse(p, call, freeing);
     return slab;
 }
@@ -190,9 +190,4 @@ void vm_heap_slab_event(struct vm_page *slab)
     if (slab->held == 0)
         vm_slab_event_locked(h, slab);
     vm_unlock(&h->lock);
-}
-
-void vm_heap_corrupt(const struct vm_block *b)
-{
-    vm_fatal("malloc(): free block %p was written to after it was freed", (void *)(uintptr_t)b);
 }

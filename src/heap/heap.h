@@ -4,7 +4,7 @@
 
    The lock of a heap is held by every slow path of its owner, and by whoever takes from it while it is idle: so fork
    finds every heap either locked by itself or in the middle of a hit path, whose stores are ordered such that any
-   prefix of them leaves a sound heap. */
+   prefix of them leaves a sound heap (a block may be lost in the child, none is handed out twice). */
 #ifndef VM_HEAP_H
 #define VM_HEAP_H
 
@@ -57,9 +57,9 @@ struct vm_heap {
 } VM_ALIGNED(VM_CACHE_LINE);
 
 /* This thread's heap, its front, or one of the two constant heaps: none yet, or no more. */
-extern __thread struct vm_heap *vm_tls __attribute__((tls_model("initial-exec")));
-extern const struct vm_heap vm_heap_none, vm_heap_gone;
-extern const struct vm_page vm_slab_none;
+extern VM_HIDDEN __thread struct vm_heap *vm_tls __attribute__((tls_model("initial-exec")));
+extern VM_HIDDEN const struct vm_heap vm_heap_none, vm_heap_gone;
+extern VM_HIDDEN const struct vm_page vm_slab_none;
 extern struct vm_lock vm_heaps_lock;
 
 /* ---- The misses.  NULL means a shortage.  For messages:
@@ -75,9 +75,6 @@ void *vm_heap_realloc(void *p, size_t n, const char *call);
 
 /* A block's `held` came to 0 in the owner's hit path. */
 void vm_heap_slab_event(struct vm_page *slab);
-
-/* A popped block's seal is broken. */
-_Noreturn void vm_heap_corrupt(const struct vm_block *b);
 
 /* ---- Threads. ---- */
 
@@ -110,7 +107,7 @@ extern void (*vm_thread_begin_hook)(void);
 struct vm_heaps_stats {
     size_t heaps, idle;       /* count */
     size_t slab_bytes;        /* carved blocks of all slabs */
-    size_t used_bytes;        /* handed out, or waiting in a current slab or a message */
+    size_t used_bytes;        /* handed out, or on its way home as a message */
 };
 void vm_heaps_stats(struct vm_heaps_stats *s);
 

@@ -17,35 +17,29 @@ VM_INLINE struct vm_page *vm_slab_for(const struct vm_heap *h, size_t n)
     return h->current[0]; /* always the empty slab */
 }
 
-/* Fast: takes the first block of slab->free, which is not empty.  The order of the two stores matters to fork. */
+/* Fast: hands out a sealed block, the first of slab->free.  Any prefix of its stores leaves a sound slab: see heap.h. */
 VM_INLINE void *vm_slab_pop(struct vm_page *slab, struct vm_block *b)
 {
-    struct vm_block *next = b->next;
-
-    if (VM_UNLIKELY(b->key != vm_block_key(b, next)))
-        vm_heap_corrupt(b);
-    slab->free = next;
-    __atomic_store_n(&b->key, 0, __ATOMIC_RELEASE);
+    slab->free = b->next;
+    VM_STORE_RELEASE(&b->seal, (uint64_t)0);
+    slab->held++;
     return b;
 }
 
-/* Fast. */
+/* Fast: NULL when the list is empty, or its first block damaged; the slow path finds out which. */
 VM_INLINE void *vm_malloc_hit(size_t n)
 {
     struct vm_page *slab = vm_slab_for(vm_tls, n);
     struct vm_block *b = slab->free;
 
-    return VM_LIKELY(b != NULL) ? vm_slab_pop(slab, b) : NULL;
+    return VM_LIKELY(vm_is_sealed(b)) ? vm_slab_pop(slab, b) : NULL;
 }
 
-/* Fast: puts a block on the owner's list, sealed.  The block is whole before the list shows it: fork again. */
+/* Fast: puts a block on the owner's list; it is sealed before the list shows it. */
 VM_INLINE void vm_slab_push(struct vm_page *slab, struct vm_block *b)
 {
-    struct vm_block *next = slab->local;
-
-    b->next = next;
-    b->key = vm_block_key(b, next);
-    VM_STORE_RELEASE(&slab->local, b);
+    vm_block_seal(b, slab->free);
+    VM_STORE_RELEASE(&slab->free, b);
 }
 
 /* Fast: a block of a slab of this thread in the brk heap, with no sign of misuse. */
@@ -53,15 +47,13 @@ VM_INLINE bool vm_free_hit(void *p)
 {
     uintptr_t offset = (uintptr_t)p - vm_brk.base;
     struct vm_block *b = p;
-    bool is_start;
 
     if (VM_UNLIKELY(offset >= VM_LOAD(&vm_brk.size)))
         return false;
     struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
-    uint32_t index = vm_block_index(VM_LOAD(&slab->recip), offset & (VM_FRAME_BYTES - 1), &is_start);
-    if (VM_UNLIKELY(!is_start) || VM_UNLIKELY(index >= VM_LOAD(&slab->carved)))
+    if (VM_UNLIKELY(vm_block_index(slab->magic, (uintptr_t)p & (VM_FRAME_BYTES - 1)) >= VM_LOAD(&slab->carved)))
         return false;
-    if (VM_UNLIKELY(VM_LOAD(&slab->owner) != vm_tls) || VM_UNLIKELY(b->key == vm_block_key(b, b->next)))
+    if (VM_UNLIKELY(VM_LOAD(&slab->owner) != vm_tls) || VM_UNLIKELY(vm_is_sealed(b)))
         return false;
     vm_slab_push(slab, b);
     if (VM_UNLIKELY(--slab->held == 0))

@@ -25,23 +25,20 @@ static _Noreturn void not_a_start(const void *p, const char *call, uintptr_t bas
 /* Page: the frame the address lies in. */
 static void judge_frame(const struct vm_page *page, const void *p, const char *call, bool freeing)
 {
-    const struct vm_block *b = p;
     const struct vm_page *slab = page - page->tail;
-    bool aligned = (uintptr_t)p % VM_BLOCK_MIN == 0, is_start = false;
-    uint32_t index = 0;
 
     if (page->role == VM_PAGE_FREE) {
         if (page->start == 0)
             return; /* not a frame of ours: somebody else's break */
-        if (aligned && b->key == vm_block_key(b, b->next))
-            already_free(p, call, freeing);
+        if ((uintptr_t)p % VM_BLOCK_MIN == 0 && vm_is_sealed(p))
+            already_free(p, call, freeing); /* its slab was emptied since */
         vm_fatal("%s: %p was never handed out", call, (void *)(uintptr_t)p);
     }
-    index = vm_block_index(slab->recip, (uintptr_t)p - slab->start, &is_start);
+    size_t offset = (uintptr_t)p - slab->start, index = offset / slab->size;
     if (index >= slab->carved)
         vm_fatal("%s: %p was never handed out", call, (void *)(uintptr_t)p);
-    if (!is_start)
-        not_a_start(p, call, slab->start + (uintptr_t)index * slab->size, slab->size);
+    if (offset % slab->size != 0)
+        not_a_start(p, call, slab->start + index * slab->size, slab->size);
     already_free(p, call, freeing);
 }
 

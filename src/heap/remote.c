@@ -5,18 +5,12 @@
 #include "heap/heap_fast.h"
 #include "heap/slab.h"
 
-static void seal(struct vm_block *b, struct vm_block *next)
-{
-    b->next = next;
-    b->key = vm_block_key(b, next);
-}
-
 static void send(struct vm_heap *owner, struct vm_block *head, struct vm_block *tail)
 {
     struct vm_block *old = VM_LOAD(&owner->inbox);
 
     do
-        seal(tail, old);
+        vm_block_seal(tail, old);
     while (!__atomic_compare_exchange_n(&owner->inbox, &old, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
@@ -44,7 +38,7 @@ void vm_remote_free(struct vm_heap *h, struct vm_page *slab, struct vm_block *b)
         flush_box(box);
         box->owner = owner;
     }
-    seal(b, box->head);
+    vm_block_seal(b, box->head);
     if (!box->head)
         box->tail = b;
     VM_STORE_RELEASE(&box->head, b);

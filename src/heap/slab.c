@@ -19,53 +19,33 @@ static void set_current(struct vm_heap *h, unsigned class_id, struct vm_page *sl
 }
 
 static bool is_none(const struct vm_page *slab) { return slab == &vm_slab_none; }
+static bool has_free(const struct vm_page *slab) { return slab->free != VM_BLOCK_END; }
+static bool has_room(const struct vm_page *slab) { return slab->carved < slab->capacity; }
 
-/* Slow: gives life to the next page of blocks; free must be empty, carved < capacity. */
+/* Slow: gives life to the next page of blocks; free must be empty and there must be room. */
 static void carve(struct vm_page *slab)
 {
-    uint32_t n = (uint32_t)vm_max(vm_os.page_size / slab->size, 1);
-    char *at = (char *)slab->start + (size_t)slab->carved * slab->size;
+    size_t n = vm_min(vm_max(vm_os.page_size / slab->size, 1), slab->capacity - slab->carved);
+    char *first = (char *)slab->start + slab->carved * slab->size;
 
-    n = slab->capacity - slab->carved < n ? slab->capacity - slab->carved : n;
-    for (uint32_t i = 0; i < n; i++, at += slab->size) {
-        struct vm_block *b = (struct vm_block *)at;
-        struct vm_block *next = i + 1 < n ? (struct vm_block *)(at + slab->size) : NULL;
-        b->next = next;
-        b->key = vm_block_key(b, next);
-    }
-    VM_STORE_RELEASE(&slab->free, (struct vm_block *)(at - (size_t)n * slab->size));
-    slab->fresh = slab->virgin;
-    slab->held += n;
+    for (size_t i = n; i-- > 0;)
+        vm_slab_push(slab, (struct vm_block *)(first + i * slab->size));
     VM_STORE(&slab->carved, slab->carved + n);
-}
-
-/* Slow: what was freed becomes what is handed out. */
-static void swap_local_to_free(struct vm_page *slab)
-{
-    struct vm_block *local = slab->local;
-
-    slab->local = NULL; /* a fork between the two stores loses the list in the child; the reverse would hand it out twice */
-    VM_STORE_RELEASE(&slab->free, local);
-    slab->fresh = false;
-    slab->held = slab->carved;
 }
 
 static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
     slab->state = VM_SLAB_CURRENT;
-    if (slab->local)
-        swap_local_to_free(slab);
-    else
-        carve(slab);
     set_current(h, class_id, slab);
 }
 
+/* Partial lists have slabs with freed blocks in front of those that have only room. */
 static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
-    if (slab->local) {
+    if (has_free(slab)) {
         slab->state = VM_SLAB_PARTIAL;
         vm_list_push_front(&h->partial[class_id], &slab->list);
-    } else if (slab->carved < slab->capacity) {
+    } else if (has_room(slab)) {
         slab->state = VM_SLAB_PARTIAL;
         vm_list_push_back(&h->partial[class_id], &slab->list);
     } else {
@@ -108,6 +88,8 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
 
     if (!slab)
         return NULL;
+    slab->free = VM_BLOCK_END;
+    slab->held = 0;
     slab->virgin = zeroed;
     slab->class_id = (uint8_t)class_id;
     slab->frames = c->frames;
@@ -119,7 +101,7 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
         VM_STORE(&slab[i].role, (uint8_t)VM_PAGE_TAIL);
     }
     VM_STORE(&slab->owner, h);
-    VM_STORE(&slab->recip, c->recip);
+    slab->magic = c->magic;
     VM_STORE(&slab->role, (uint8_t)VM_PAGE_SLAB);
     return slab;
 }
@@ -130,22 +112,19 @@ static struct vm_page *first_partial(struct vm_heap *h, unsigned class_id)
     return vm_list_empty(l) ? NULL : VM_CONTAINER_OF(l->next, struct vm_page, list);
 }
 
-struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id)
+struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
 {
     struct vm_page *slab = h->current[class_id], *other;
 
-    if (slab->free)
-        return slab; /* a message from ourselves: nothing to do */
-    if (!slab->local)
-        vm_remote_drain(h);
-    if (slab->local) {
-        swap_local_to_free(slab);
+    *fresh = false;
+    vm_remote_drain(h);
+    if (has_free(slab))
         return slab;
-    }
     /* Freed blocks before untouched ones, one's own before those of ended threads, those before fresh frames. */
     other = first_partial(h, class_id);
-    if ((!other || !other->local) && !is_none(slab) && slab->carved < slab->capacity) {
+    if ((!other || !has_free(other)) && !is_none(slab) && has_room(slab)) {
         carve(slab);
+        *fresh = slab->virgin;
         return slab;
     }
     if (!other && vm_heaps_adopt_slab(h, class_id))
@@ -161,22 +140,11 @@ struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id)
     if (!is_none(slab))
         current_to_partial_or_full(h, class_id, slab);
     make_current(h, class_id, other);
-    return other;
-}
-
-/* Slow: free joins local, so that the slab can leave its place as current. */
-static void merge_free_into_local(struct vm_page *slab)
-{
-    struct vm_block *b = slab->free;
-
-    slab->free = NULL;
-    while (b) {
-        struct vm_block *next = b->next;
-        vm_slab_push(slab, b);
-        slab->held--;
-        b = next;
+    if (!has_free(other)) {
+        carve(other);
+        *fresh = other->virgin;
     }
-    slab->fresh = false;
+    return other;
 }
 
 void vm_slabs_park(struct vm_heap *h)
@@ -185,8 +153,7 @@ void vm_slabs_park(struct vm_heap *h)
         struct vm_page *slab = h->current[id];
         if (is_none(slab))
             continue;
-        set_current(h, id, (struct vm_page *)&vm_slab_none);
-        merge_free_into_local(slab);
+        set_current(h, id, (struct vm_page *)(uintptr_t)&vm_slab_none);
         current_to_partial_or_full(h, id, slab);
         if (slab->state == VM_SLAB_PARTIAL && slab->held == 0)
             partial_to_freed(slab);
@@ -205,43 +172,31 @@ bool vm_slab_take_over(struct vm_heap *to, struct vm_heap *from, unsigned class_
     return true;
 }
 
-/* Length of a list whose blocks all lie in the slab, sealed; -1 when one does not. */
-static long list_length(const struct vm_page *slab, const struct vm_block *b)
+/* Length of the list of free blocks, all of which must lie in the slab and be sealed; -1 when one does not. */
+static long free_length(const struct vm_page *slab)
 {
     long n = 0;
 
-    for (; b; b = b->next, n++) {
-        bool is_start;
-        uint32_t index = vm_block_index(slab->recip, (uintptr_t)b - slab->start, &is_start);
-        if ((uintptr_t)b < slab->start || !is_start || index >= slab->carved || n > slab->carved
-            || b->key != vm_block_key(b, b->next))
+    for (const struct vm_block *b = slab->free; b != VM_BLOCK_END; b = b->next, n++) {
+        size_t offset = (uintptr_t)b - slab->start;
+        if (offset / slab->size >= slab->carved || offset % slab->size != 0 || n > (long)slab->carved || !vm_is_sealed(b))
             return -1;
     }
     return n;
 }
 
-size_t vm_slab_count_free(const struct vm_page *slab)
-{
-    size_t n = 0;
-
-    for (const struct vm_block *b = slab->free; b; b = b->next)
-        n++;
-    return n;
-}
-
 bool vm_slab_check(const struct vm_page *slab)
 {
-    long free_blocks = list_length(slab, slab->free), local = list_length(slab, slab->local);
+    long n = free_length(slab);
 
-    if (free_blocks < 0 || local < 0 || free_blocks + local > slab->carved || slab->carved > slab->capacity)
+    if (n < 0 || n > (long)slab->carved || slab->carved > slab->capacity)
         return false;
     switch (slab->state) {
     case VM_SLAB_CURRENT:
-        return slab->held == slab->carved - (uint32_t)local;
+        return slab->held == slab->carved - (uint64_t)n;
     case VM_SLAB_PARTIAL:
-        return free_blocks == 0 && slab->held == slab->carved - (uint32_t)local && slab->held > 0
-            && (slab->local || slab->carved < slab->capacity);
+        return slab->held == slab->carved - (uint64_t)n && slab->held > 0 && (n > 0 || has_room(slab));
     default:
-        return free_blocks == 0 && local == 0 && slab->held == 1 && slab->carved == slab->capacity;
+        return n == 0 && slab->held == 1 && !has_room(slab);
     }
 }

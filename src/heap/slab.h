@@ -4,8 +4,9 @@
 
 #include "heap/heap.h"
 
-/* A slab of the class whose `free` is not empty, made current; NULL when there is no memory. */
-struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id);
+/* The current slab's list has run out: a slab of the class whose `free` is not empty, made current; NULL when there is
+   no memory.  *fresh: its first block reads as zero behind link and seal. */
+struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh);
 
 /* held came to 0; see the table in page.h. */
 void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab);
@@ -15,9 +16,6 @@ void vm_slabs_park(struct vm_heap *h);
 
 /* A slab of from's partial list of the class becomes to's; false when there is none.  Both locks held. */
 bool vm_slab_take_over(struct vm_heap *to, struct vm_heap *from, unsigned class_id);
-
-/* Blocks of `free`. */
-size_t vm_slab_count_free(const struct vm_page *slab);
 
 /* All invariants of one slab. */
 bool vm_slab_check(const struct vm_page *slab);

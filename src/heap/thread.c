@@ -12,7 +12,8 @@
 
 #define NONE ((struct vm_page *)&vm_slab_none)
 
-const struct vm_page vm_slab_none;
+const struct vm_block vm_block_end;
+const struct vm_page vm_slab_none = {.free = (struct vm_block *)&vm_block_end};
 const struct vm_heap vm_heap_none = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = {[0 ... VM_CLASSES - 1] = NONE}};
 const struct vm_heap vm_heap_gone = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = {[0 ... VM_CLASSES - 1] = NONE}};
 
@@ -236,14 +237,10 @@ void vm_heaps_fork_child(void)
 static void count_slab(struct vm_page *slab, void *arg)
 {
     struct vm_heaps_stats *s = arg;
-    uint32_t held = VM_LOAD(&slab->held), carved = VM_LOAD(&slab->carved);
-    uint32_t used = VM_LOAD(&slab->state) == VM_SLAB_FULL ? carved : held;
-    struct vm_heap *h = vm_tls->real;
+    size_t carved = VM_LOAD(&slab->carved);
 
-    if (h && slab->owner == h && slab->state == VM_SLAB_CURRENT) /* ours: count exactly */
-        used -= (uint32_t)vm_slab_count_free(slab);
-    s->slab_bytes += (size_t)carved * slab->size;
-    s->used_bytes += (size_t)used * slab->size;
+    s->slab_bytes += carved * slab->size;
+    s->used_bytes += (VM_LOAD(&slab->state) == VM_SLAB_FULL ? carved : VM_LOAD(&slab->held)) * slab->size;
 }
 
 void vm_heaps_stats(struct vm_heaps_stats *s)

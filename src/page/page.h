@@ -8,24 +8,26 @@
 
    and each block with life is in exactly one place:
 
-       carved = handed out + |free| + |local| + (on its way home as a message)
+       carved = handed out + |free| + (on its way home as a message)
 
-   `free` is what malloc pops; `local` is what the owner's free pushes; when `free` runs out the owner swaps them.  So a
-   block is not handed out again at once, and malloc keeps no count: `held` counts the frees that may come before the
-   owner has to look at the slab, and the free that brings it to 0 does:
+   `free` is one list: the owner's free pushes, malloc pops, the warmest block first.  `held` counts the blocks not on
+   it, and the free that brings it to 0 makes the owner look at the slab:
 
-       state     in                       held                                       at 0
-       CURRENT   heap->current[class]     carved - |local|                           nothing: the next swap resets it
-       PARTIAL   heap->partial[class]     carved - |local|  (free is empty)          slab is empty: frames go back
-       FULL      no list                  1  (all blocks are out)                    first block came back: PARTIAL
+       state     in                       held             at 0
+       CURRENT   heap->current[class]     carved - |free|  nothing: the slab serves on
+       PARTIAL   heap->partial[class]     carved - |free|  the slab is empty: its frames go back
+       FULL      no list                  1 (all are out)  the first block came back: PARTIAL, held = capacity - 1
 
-   A free block holds its link and a key that seals it, so that a write to a freed block, or a second free of it, shows:
+   so that one test finds both what became empty and what is full no more.
 
-       +0  next     +8  key = secret ^ address of the block ^ next
+   A free block holds its link and a seal, so that a write to a freed block, or a second free of it, shows:
 
-   malloc clears the key.  The owner line is written by the owning thread only (others: under the heap's lock, when the
-   heap is idle); the shared line is written when the slab is made, carved or changes its owner, and read by every
-   thread that frees. */
+       +0  next     +8  seal = secret ^ address of the block ^ next
+
+   malloc breaks the seal; a list ends at vm_block_end, whose seal is never right: so the test that finds a damaged
+   block also finds the empty list.  The owner line is written by the owning thread only (others: under the heap's lock,
+   when the heap is idle); the shared line is written when the slab is made, carved or changes its owner, and read by
+   every thread that frees. */
 #ifndef VM_PAGE_H
 #define VM_PAGE_H
 
@@ -40,63 +42,80 @@ struct vm_zone;
 
 struct vm_block {
     struct vm_block *next;
-    uint64_t key;
+    uint64_t seal;
 };
 
 enum vm_page_role {
     VM_PAGE_FREE, /* all zero: also what a frame that is not ours looks like */
     VM_PAGE_SLAB, /* first frame of a slab */
-    VM_PAGE_TAIL, /* another frame of a slab: recip 0 sends every free to the slow path */
+    VM_PAGE_TAIL, /* another frame of a slab: carved 0 sends every free to the slow path */
 };
 
 enum vm_slab_state { VM_SLAB_CURRENT, VM_SLAB_PARTIAL, VM_SLAB_FULL };
 
 struct vm_page {
     /* Owner line. */
-    struct vm_block *free;  /* what malloc pops */
-    struct vm_block *local; /* what the owner's free pushes */
-    uint32_t held;          /* see the table above */
-    uint8_t state;          /* enum vm_slab_state */
-    bool fresh;             /* all of `free` reads as zero behind its 16 bytes */
-    bool virgin;            /* blocks not carved yet read as zero */
-    uint8_t pad0;
+    struct vm_block *free; /* pushed by free, popped by malloc; ends at vm_block_end */
+    uint32_t held;         /* see the table above */
+    uint8_t state;         /* enum vm_slab_state */
+    bool virgin;           /* blocks not carved yet read as zero */
+    uint8_t pad0[2];
     struct vm_list list; /* in heap->partial[class] */
-    uint8_t pad1[24];
+    uint8_t pad1[32];
 
     /* Shared line. */
-    uint64_t recip;        /* ceil(2^64 / size) for block start and index; 0 unless role is SLAB */
-    struct vm_heap *owner; /* whose `local` its frees go to */
-    uint32_t carved;       /* blocks given life */
+    uint64_t magic;        /* see vm_block_index() */
+    uint64_t carved;       /* blocks given life; 0 unless role is SLAB */
+    struct vm_heap *owner; /* whose `free` its frees go to */
     uint8_t role;          /* enum vm_page_role */
     uint8_t class_id;
-    uint8_t tail;   /* TAIL: frames back to the first */
-    uint8_t frames; /* SLAB: its length in frames */
-    uint32_t size;  /* SLAB: bytes a block */
-    uint32_t capacity;
+    uint8_t tail;      /* TAIL: frames back to the first */
+    uint8_t frames;    /* SLAB: its length in frames */
+    uint32_t size;     /* SLAB: bytes a block */
+    uint32_t capacity; /* SLAB: blocks */
+    uint32_t pad2;
     uintptr_t start;      /* address of the frame */
     struct vm_zone *zone; /* const: once set */
-    uint8_t pad2[16];
+    uint8_t pad3[8];
 } VM_ALIGNED(VM_CACHE_LINE);
 
 _Static_assert(sizeof(struct vm_page) == 128, "one owner line and one shared line");
-_Static_assert(offsetof(struct vm_page, recip) == 64, "the shared line starts at 64");
+_Static_assert(offsetof(struct vm_page, magic) == 64, "the shared line starts at 64");
 
 /* Random bits that seal free blocks; const: after start-up. */
-extern uint64_t vm_secret;
+extern VM_HIDDEN uint64_t vm_secret;
 
-VM_INLINE uint64_t vm_block_key(const struct vm_block *b, const struct vm_block *next)
+/* Where lists of free blocks end. */
+extern VM_HIDDEN const struct vm_block vm_block_end;
+#define VM_BLOCK_END ((struct vm_block *)(uintptr_t)&vm_block_end)
+
+VM_INLINE uint64_t vm_seal(const struct vm_block *b, const struct vm_block *next)
 {
     return vm_secret ^ (uintptr_t)b ^ (uintptr_t)next;
 }
 
-/* Splits an address within a slab into block index (quotient, returned) and "is a block start" (exact): with
-   m = ceil(2^64 / d), n * m = q * 2^64 + r with q = n / d, and r < m just when d divides n, for all n, d < 2^32
-   (Lemire, Kaser, Kurz: Faster remainder by direct computation, 2019). */
-VM_INLINE uint32_t vm_block_index(uint64_t recip, uint64_t offset, bool *is_start)
+/* Is the block sealed, that is, free? */
+VM_INLINE bool vm_is_sealed(const struct vm_block *b) { return b->seal == vm_seal(b, b->next); }
+
+VM_INLINE void vm_block_seal(struct vm_block *b, struct vm_block *next)
 {
-    unsigned __int128 product = (unsigned __int128)recip * offset;
-    *is_start = (uint64_t)product < recip;
-    return (uint32_t)(product >> 64);
+    b->next = next;
+    b->seal = vm_seal(b, next);
+}
+
+/* The index of the block that starts at an offset (< 64 KiB) of a slab's first frame; for an offset where none starts,
+   a number of at least 2^16, more than any slab has blocks.  One multiplication and a rotation by a constant:
+
+   let the size be d = 2^k * o with o odd, and magic = 2^(48-k) * (the inverse of o modulo 2^(16+k)).  Then
+   offset * magic mod 2^64 = 2^(48-k) * w with w = offset / o in the ring of integers modulo 2^(16+k).  As dividing by o
+   is a bijection there, w = 2^k * q just when offset = q * d (q * d < 2^16 + d never wraps), so the product is q * 2^48:
+   rotated by 16 it is q.  For every other offset w is no multiple of 2^k below 2^(16+k), or one whose q is none of the
+   slab's: rotated, the former leaves bits above the 16 lowest, the latter a q >= capacity.
+   tests/unit/test_class.c tries every offset of every class. */
+VM_INLINE uint64_t vm_block_index(uint64_t magic, uint64_t offset)
+{
+    uint64_t product = offset * magic;
+    return product << 16 | product >> 48;
 }
 
 #endif

@@ -308,14 +308,14 @@ struct vm_page *vm_frames_alloc(unsigned n, bool *zeroed)
 
 void vm_page_reset(struct vm_page *p)
 {
-    VM_STORE(&p->recip, (uint64_t)0);
+    VM_STORE(&p->carved, (uint64_t)0);
     VM_STORE(&p->owner, (struct vm_heap *)NULL);
-    VM_STORE(&p->carved, 0u);
     VM_STORE(&p->role, (uint8_t)VM_PAGE_FREE);
-    p->free = p->local = NULL;
+    p->free = NULL;
     p->held = 0;
     p->state = 0;
-    p->fresh = p->virgin = false;
+    p->virgin = false;
+    p->magic = 0;
     p->class_id = p->tail = p->frames = 0;
     p->size = p->capacity = 0;
 }
@@ -448,7 +448,7 @@ static bool check_chunk(const struct vm_chunk *c, size_t *free_frames, size_t *c
         listed = l == &c->list;
     for (unsigned i = 0; i < VM_CHUNK_FRAMES; i++) {
         const struct vm_page *p = page_at(c->zone, chunk_base(c) + ((size_t)i << VM_FRAME_SHIFT));
-        if ((c->free >> i & 1) && (p->role != VM_PAGE_FREE || p->recip != 0 || p->start >= c->zone->top))
+        if ((c->free >> i & 1) && (p->role != VM_PAGE_FREE || p->carved != 0 || p->start >= c->zone->top))
             return false;
     }
     *free_frames += (size_t)__builtin_popcount(c->free);

@@ -27,7 +27,7 @@ struct vm_brk {
     struct vm_page *map; /* const: after start-up */
     size_t size;         /* bytes from base to the top */
 };
-extern struct vm_brk vm_brk;
+extern VM_HIDDEN struct vm_brk vm_brk;
 
 struct vm_lock;
 extern struct vm_lock vm_frames_lock;

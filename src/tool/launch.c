@@ -11,6 +11,8 @@
 
    It is linked statically and allocates nothing of its own, because the kernel counts the pages of the process that
    calls exec in the new program's peak RSS. One thread, no locks. */
+#include "report/stats.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -33,22 +35,7 @@ enum {
     EXIT_OURS = 125,
     EXIT_NOT_EXECUTABLE = 126,
     EXIT_NOT_FOUND = 127,
-    STATS_BYTES = 4096, /* what the library maps */
 };
-
-#define STATS_MAGIC UINT64_C(0x314b4c4254534d56) /* "VMSTBLK1" */
-
-/* The file of option stats=PATH. The library writes it, from every process that inherits the option. */
-struct stats_block {
-    uint64_t magic;     /* STATS_MAGIC once the first process has attached */
-    uint64_t processes; /* that attached */
-    uint64_t mallocs;   /* malloc, calloc, memalign, new ... */
-    uint64_t frees;
-    uint64_t reallocs;
-    int64_t live;      /* bytes, usable sizes */
-    int64_t peak_live; /* bytes */
-};
-_Static_assert(sizeof(struct stats_block) == 7 * sizeof(uint64_t), "the layout is shared with the library");
 
 /* What the command line asks for. */
 struct request {
@@ -69,7 +56,7 @@ struct outcome {
     int status;
     struct rusage usage;
     double seconds;
-    const volatile struct stats_block *stats; /* NULL: not asked for or no room for the file */
+    const volatile struct vm_stats_block *stats; /* NULL: not asked for or no room for the file */
 };
 
 static const char *self = "vmalloc-launch";
@@ -103,9 +90,9 @@ static void extend_variable(const char *name, const char *value, char separator,
 
 /* Makes an empty stats file in DIR, maps it, and leaves its name in PATH. The zeros are written so that a full disk
    shows here and not as a SIGBUS in the program. NULL if DIR will not do. */
-static struct stats_block *create_stats_file(const char *dir, char *path, size_t size)
+static struct vm_stats_block *create_stats_file(const char *dir, char *path, size_t size)
 {
-    static const char zeros[STATS_BYTES];
+    static const char zeros[VM_STATS_BYTES];
 
     /* VMALLOC_OPTIONS has no way to quote a comma. */
     if (dir == NULL || *dir != '/' || strchr(dir, ',') != NULL)
@@ -117,7 +104,7 @@ static struct stats_block *create_stats_file(const char *dir, char *path, size_t
         return NULL;
     void *block = MAP_FAILED;
     if (write(fd, zeros, sizeof zeros) == (ssize_t)sizeof zeros)
-        block = mmap(NULL, STATS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        block = mmap(NULL, VM_STATS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (block == MAP_FAILED) {
         unlink(path);
@@ -127,11 +114,11 @@ static struct stats_block *create_stats_file(const char *dir, char *path, size_t
 }
 
 /* Tries the places that are in memory first. NULL leaves PATH empty. */
-static struct stats_block *create_stats(char *path, size_t size)
+static struct vm_stats_block *create_stats(char *path, size_t size)
 {
     const char *dirs[] = {getenv("XDG_RUNTIME_DIR"), "/dev/shm", getenv("TMPDIR"), "/tmp"};
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
-        struct stats_block *block = create_stats_file(dirs[i], path, size);
+        struct vm_stats_block *block = create_stats_file(dirs[i], path, size);
         if (block != NULL)
             return block;
     }
@@ -279,7 +266,7 @@ static double seconds_of(struct timeval time)
 
 static bool have_counts(const struct outcome *outcome)
 {
-    return outcome->stats != NULL && outcome->stats->magic == STATS_MAGIC;
+    return outcome->stats != NULL && outcome->stats->magic == VM_STATS_MAGIC;
 }
 
 /* Decimal with a comma every three digits; BUFFER holds 27 characters. */
@@ -310,12 +297,12 @@ static const char *bytes_text(uint64_t bytes, char buffer[static 40])
     return buffer;
 }
 
-static void print_counts(const volatile struct stats_block *stats)
+static void print_counts(const volatile struct vm_stats_block *stats)
 {
     char all[27], mallocs[27], frees[27], reallocs[27], live[40];
 
     dprintf(STDERR_FILENO, "libvmalloc: calls      %s (malloc %s, free %s, realloc %s)\n",
-            grouped(stats->mallocs + stats->frees + stats->reallocs, all), grouped(stats->mallocs, mallocs),
+            grouped(stats->allocs + stats->frees + stats->reallocs, all), grouped(stats->allocs, mallocs),
             grouped(stats->frees, frees), grouped(stats->reallocs, reallocs));
     dprintf(STDERR_FILENO, "libvmalloc: peak live  %s\n", bytes_text((uint64_t)stats->peak_live, live));
     if (stats->processes > 1)
@@ -354,8 +341,8 @@ static void print_json_count(int fd, const char *name, bool known, uint64_t valu
 
 static void print_json(const char *path, const struct outcome *outcome)
 {
-    static const struct stats_block nothing;
-    const volatile struct stats_block *stats = outcome->stats != NULL ? outcome->stats : &nothing;
+    static const struct vm_stats_block nothing;
+    const volatile struct vm_stats_block *stats = outcome->stats != NULL ? outcome->stats : &nothing;
     const struct rusage *usage = &outcome->usage;
     const int status = outcome->status;
     const bool known = have_counts(outcome);
@@ -369,7 +356,7 @@ static void print_json(const char *path, const struct outcome *outcome)
     print_json_count(fd, "exit_status", WIFEXITED(status), (uint64_t)WEXITSTATUS(status));
     print_json_count(fd, "signal", WIFSIGNALED(status), (uint64_t)WTERMSIG(status));
     print_json_count(fd, "processes", known, stats->processes);
-    print_json_count(fd, "mallocs", known, stats->mallocs);
+    print_json_count(fd, "mallocs", known, stats->allocs);
     print_json_count(fd, "frees", known, stats->frees);
     print_json_count(fd, "reallocs", known, stats->reallocs);
     print_json_count(fd, "peak_live_bytes", known, (uint64_t)stats->peak_live);
@@ -429,7 +416,7 @@ int main(int argc, char **argv)
     struct request request = {0};
     struct outcome outcome = {0};
     struct inherited inherited;
-    struct stats_block *stats = NULL;
+    struct vm_stats_block *stats = NULL;
     char stats_path[PATH_MAX] = "", stats_option[PATH_MAX + 8];
     volatile int exec_error;
 
