@@ -48,12 +48,12 @@ VM_INLINE bool vm_free_hit(void *p)
     uintptr_t offset = (uintptr_t)p - vm_brk.base;
     struct vm_block *b = p;
 
-    if (VM_UNLIKELY(offset >= VM_LOAD(&vm_brk.size)))
+    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
         return false;
     struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
-    if (VM_UNLIKELY(vm_block_index(slab->magic, (uintptr_t)p & (VM_FRAME_BYTES - 1)) >= VM_LOAD(&slab->carved)))
+    if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1)) >= VM_PEEK(&slab->carved)))
         return false;
-    if (VM_UNLIKELY(VM_LOAD(&slab->owner) != vm_tls) || VM_UNLIKELY(vm_is_sealed(b)))
+    if (VM_UNLIKELY(VM_PEEK(&slab->owner) != vm_tls) || VM_UNLIKELY(vm_is_sealed(b)))
         return false;
     vm_slab_push(slab, b);
     if (VM_UNLIKELY(--slab->held == 0))

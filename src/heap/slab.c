@@ -101,7 +101,7 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
         VM_STORE(&slab[i].role, (uint8_t)VM_PAGE_TAIL);
     }
     VM_STORE(&slab->owner, h);
-    slab->magic = c->magic;
+    VM_STORE(&slab->magic, c->magic);
     VM_STORE(&slab->role, (uint8_t)VM_PAGE_SLAB);
     return slab;
 }

@@ -46,4 +46,12 @@ void *vm_meta_alloc(size_t bytes, size_t align)
     return (void *)p;
 }
 
+void vm_meta_reserve(size_t bytes)
+{
+    vm_lock(&vm_meta_lock);
+    if (chunk_end - next_free < bytes)
+        new_chunk(bytes); /* a refusal is no matter here */
+    vm_unlock(&vm_meta_lock);
+}
+
 size_t vm_meta_mapped(void) { return VM_LOAD(&mapped); }

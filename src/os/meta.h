@@ -8,6 +8,10 @@
 /* Zeroed memory, aligned to `align` (a power of two, at most a page); NULL when the system refuses. */
 void *vm_meta_alloc(size_t bytes, size_t align);
 
+/* Maps memory now for the next `bytes`, if there is not enough: so that no metadata is mapped right below a block that
+   is about to be mapped, where the block's underflow would reach it. */
+void vm_meta_reserve(size_t bytes);
+
 /* Bytes mapped for metadata so far. */
 size_t vm_meta_mapped(void);
 

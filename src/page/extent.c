@@ -22,6 +22,7 @@
 #define FIT_CANDIDATES 8           /* extents looked at for an aligned request */
 #define SPARES_PER_CHUNK 30        /* descriptors taken from the metadata at a time */
 #define FREED_LATELY 64
+#define META_PER_EXTENT (64 * VM_KIB) /* more than entering one takes: descriptors and the tables of its two ends */
 
 struct vm_lock vm_extents_lock = VM_LOCK_INIT(VM_RANK_EXTENTS);
 
@@ -276,6 +277,7 @@ static struct vm_extent *take_mapped(size_t size, size_t align)
     if (exact < size)
         return NULL;
     vm_unlock(&vm_extents_lock);
+    vm_meta_reserve(META_PER_EXTENT);
     void *p = vm_os.map(bytes, PROT_READ | PROT_WRITE);
     if (!p && bytes > exact)
         p = vm_os.map(bytes = exact, PROT_READ | PROT_WRITE);

@@ -315,7 +315,7 @@ void vm_page_reset(struct vm_page *p)
     p->held = 0;
     p->state = 0;
     p->virgin = false;
-    p->magic = 0;
+    VM_STORE(&p->magic, (uint64_t)0);
     p->class_id = p->tail = p->frames = 0;
     p->size = p->capacity = 0;
 }

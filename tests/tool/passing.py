@@ -358,13 +358,13 @@ def test_terminal(way, prefix):
 # ---- The summary, the launcher's JSON and the command line
 
 def test_summary():
-    done = call([RUN, "sh", "-c", ":"])
+    done = call([RUN, "bash", "-c", ":"])
     if not SUMMARY.search(done.stderr) or b"not available" in done.stderr:
         raise Failure("stderr is %r" % done.stderr)
     calls = re.search(rb"malloc ([0-9,]+)", done.stderr).group(1)
     if int(calls.replace(b",", b"")) == 0:
         raise Failure("no call was counted: %r" % done.stderr)
-    done = call([RUN, "sh", "-c", "sh -c :; sh -c :; :"])
+    done = call([RUN, "bash", "-c", "bash -c :; bash -c :; :"])
     expect("the number of processes", re.findall(rb"processes  ([0-9]+) ", done.stderr), [b"3"])
 
 
@@ -395,7 +395,7 @@ def test_json():
         with open(path) as file:
             return json.load(file)
 
-    found = figures(["--preload", LIBRARY], ["sh", "-c", "exit 3"])
+    found = figures(["--preload", LIBRARY], ["bash", "-c", "exit 3"])
     expect("exit_status and signal", (found["exit_status"], found["signal"]), (3, None))
     expect("processes", found["processes"], 1)
     for name in "mallocs", "peak_live_bytes", "peak_rss_bytes", "minor_faults", "seconds":
