@@ -5,7 +5,8 @@
    usage: measure FD LIBRARY PROGRAM ARGS...
    LIBRARY is preloaded, "-" for none. Writes one line to descriptor FD: wall,
    user and system time in microseconds, peak RSS in KiB, minor and major
-   faults, and the exit status (128 + N for signal N). */
+   faults, and the exit status (128 + N for signal N). A program that takes ten
+   minutes is ended by SIGALRM. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { TIME_LIMIT_S = 600 };
 
 static long long now_us(void)
 {
@@ -44,6 +47,7 @@ int main(int argc, char **argv)
 	child = fork();
 	if (child == 0) {
 		close(fd);
+		alarm(TIME_LIMIT_S);
 		if (strcmp(argv[2], "-") != 0)
 			setenv("LD_PRELOAD", argv[2], 1);
 		execvp(argv[3], argv + 3);
