@@ -1,9 +1,10 @@
 /* vmalloc-launch: runs one program and says afterwards what it used. scripts/run starts it; it is not installed.
 
-   usage: vmalloc-launch [--preload LIB] [--stats] [--json FILE] [--] PROGRAM [ARGS...]
+   usage: vmalloc-launch [--preload LIB] [--stats] [--json FILE] [--no-counts] [--] PROGRAM [ARGS...]
      --preload LIB  put LIB in front of LD_PRELOAD; without it the program runs on whatever malloc it has
      --stats        a summary on stderr at the end
      --json FILE    the same figures as JSON, one a line
+     --no-counts    leave calls and live bytes out: counting takes the library's slow paths, so times want this
 
    The program must not notice: it gets our standard streams, signal dispositions and signal mask; signals sent to us
    are sent on to it; when it stops we stop, when it dies of a signal we die of the same one, else its exit status is
@@ -42,6 +43,7 @@ struct request {
     const char *preload; /* NULL: none */
     const char *json;    /* NULL: none */
     bool summary;
+    bool counts; /* of calls and live bytes, where there is a summary or JSON */
     char **argv; /* the program and its arguments */
 };
 
@@ -317,8 +319,8 @@ static void print_summary(const struct request *request, const struct outcome *o
 
     if (have_counts(outcome))
         print_counts(outcome->stats);
-    else if (request->preload == NULL)
-        dprintf(STDERR_FILENO, "libvmalloc: calls      allocation counts not available (libvmalloc was not asked for)\n");
+    else if (request->preload == NULL || !request->counts)
+        dprintf(STDERR_FILENO, "libvmalloc: calls      allocation counts not available (not asked for)\n");
     else if (outcome->stats == NULL)
         dprintf(STDERR_FILENO, "libvmalloc: calls      allocation counts not available (no room for their file)\n");
     else
@@ -387,6 +389,7 @@ static void parse_arguments(int argc, char **argv, struct request *request)
         {"preload", required_argument, NULL, 'p'},
         {"stats", no_argument, NULL, 's'},
         {"json", required_argument, NULL, 'j'},
+        {"no-counts", no_argument, NULL, 'n'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -402,18 +405,21 @@ static void parse_arguments(int argc, char **argv, struct request *request)
         case 'j':
             request->json = optarg;
             break;
+        case 'n':
+            request->counts = false;
+            break;
         default:
             exit(EXIT_OURS);
         }
     }
     if (optind == argc)
-        fail("usage", "vmalloc-launch [--preload LIB] [--stats] [--json FILE] [--] PROGRAM [ARGS...]");
+        fail("usage", "vmalloc-launch [--preload LIB] [--stats] [--json FILE] [--no-counts] [--] PROGRAM [ARGS...]");
     request->argv = argv + optind;
 }
 
 int main(int argc, char **argv)
 {
-    struct request request = {0};
+    struct request request = {.counts = true};
     struct outcome outcome = {0};
     struct inherited inherited;
     struct vm_stats_block *stats = NULL;
@@ -423,7 +429,7 @@ int main(int argc, char **argv)
     parse_arguments(argc, argv, &request);
     if (request.preload != NULL) {
         extend_variable("LD_PRELOAD", request.preload, ':', false);
-        if (request.summary || request.json != NULL)
+        if (request.counts && (request.summary || request.json != NULL))
             stats = create_stats(stats_path, sizeof stats_path);
     }
     if (stats != NULL) {

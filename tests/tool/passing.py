@@ -401,6 +401,8 @@ def test_json():
     for name in "mallocs", "peak_live_bytes", "peak_rss_bytes", "minor_faults", "seconds":
         if not found[name] > 0:
             raise Failure("%s is %r" % (name, found[name]))
+    found = figures(["--preload", LIBRARY, "--no-counts"], ["bash", "-c", '[ -z "${VMALLOC_OPTIONS:-}" ]'])
+    expect("exit_status and mallocs with --no-counts", (found["exit_status"], found["mallocs"]), (0, None))
     found = figures([], ["sh", "-c", "kill -TERM $$"])
     expect("exit_status and signal", (found["exit_status"], found["signal"]), (None, 15))
     expect("counts of a run without the library",
