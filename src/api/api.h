@@ -3,6 +3,7 @@
 #define VM_API_H
 
 #include "base/base.h"
+#include "heap/heap_fast.h"
 
 /* The family carries its own names in the unit-test build (-DVM_PREFIX=vmt_), the system's otherwise. */
 #ifdef VM_PREFIX
@@ -22,5 +23,28 @@ void vm_fork_start(void);
 /* Slow: the misses of the hit paths, with errno and counting.  align: a power of two >= 16. */
 void *vm_api_alloc(size_t n, size_t align, bool zero);
 void vm_api_free(void *p, const char *call);
+
+/* Fast: the body of every function that frees. foreign(b, slab): frees a block of another thread's slab that is sound
+   but for its seal, not looked at yet; one for each name in messages, so that a call of it costs no third argument. */
+VM_INLINE void vm_api_free_fast(void *p, const char *call, void (*foreign)(void *b, struct vm_page *slab))
+{
+    struct vm_page *slab;
+
+    switch (vm_free_hit(p, &slab)) {
+    case VM_FREE_DONE:
+        return;
+    case VM_FREE_FOREIGN:
+        foreign(p, slab);
+        return;
+    default:
+        vm_api_free(p, call);
+    }
+}
+
+VM_INLINE void vm_api_free_foreign(void *b, struct vm_page *slab, const char *call)
+{
+    if (VM_UNLIKELY(vm_is_sealed(b)) || VM_UNLIKELY(!vm_free_foreign_hit(slab, b)))
+        vm_api_free(b, call);
+}
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "api/api.h"
 #include "base/fail.h"
-#include "heap/heap_fast.h"
 
 /* struct std::nothrow_t const & and std::align_val_t as the ABI passes them. */
 typedef const void *nothrow_ref;
@@ -111,13 +110,14 @@ NEW_ALIGNED(_ZnamSt11align_val_t)                  /* operator new[](size_t, ali
 NEW_ALIGNED_NOTHROW(_ZnwmSt11align_val_tRKSt9nothrow_t) /* operator new(size_t, align_val_t, nothrow_t const &) */
 NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t) /* operator new[](size_t, align_val_t, nothrow_t const &) */
 
+static VM_NOINLINE void delete_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "operator delete()"); }
+
 /* The deletes: size, alignment and tag say nothing that the page does not know. */
 #define DELETE(name, ...)                                                                                              \
     VM_EXPORT void name(void *p, ##__VA_ARGS__);                                                                       \
     VM_EXPORT void name(void *p, ##__VA_ARGS__)                                                                        \
     {                                                                                                                  \
-        if (VM_UNLIKELY(!vm_free_hit(p)))                                                                              \
-            vm_api_free(p, "operator delete()");                                                                       \
+        vm_api_free_fast(p, "operator delete()", delete_foreign);                                                      \
     }
 
 #pragma GCC diagnostic push

@@ -6,8 +6,6 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "heap/heap.h"
-#include "heap/heap_fast.h"
 #include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
@@ -46,10 +44,11 @@ VM_EXPORT void *VM_API(malloc)(size_t n)
     return VM_LIKELY(p != NULL) ? p : vm_api_alloc(n, VM_BLOCK_MIN, false);
 }
 
+static VM_NOINLINE void free_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free()"); }
+
 VM_EXPORT void VM_API(free)(void *p)
 {
-    if (VM_UNLIKELY(!vm_free_hit(p)))
-        vm_api_free(p, "free()");
+    vm_api_free_fast(p, "free()", free_foreign);
 }
 
 VM_EXPORT void *VM_API(calloc)(size_t count, size_t size)
@@ -154,25 +153,28 @@ VM_EXPORT size_t VM_API(malloc_usable_size)(void *p)
     return p ? vm_heap_usable(p, "malloc_usable_size()", false) : 0;
 }
 
+static VM_NOINLINE void free_sized_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free_sized()"); }
+
 VM_EXPORT void VM_API(free_sized)(void *p, size_t n)
 {
     (void)n;
-    if (VM_UNLIKELY(!vm_free_hit(p)))
-        vm_api_free(p, "free_sized()");
+    vm_api_free_fast(p, "free_sized()", free_sized_foreign);
 }
+
+static VM_NOINLINE void free_aligned_sized_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free_aligned_sized()"); }
 
 VM_EXPORT void VM_API(free_aligned_sized)(void *p, size_t align, size_t n)
 {
     (void)align;
     (void)n;
-    if (VM_UNLIKELY(!vm_free_hit(p)))
-        vm_api_free(p, "free_aligned_sized()");
+    vm_api_free_fast(p, "free_aligned_sized()", free_aligned_sized_foreign);
 }
+
+static VM_NOINLINE void cfree_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "cfree()"); }
 
 VM_EXPORT void VM_API(cfree)(void *p)
 {
-    if (VM_UNLIKELY(!vm_free_hit(p)))
-        vm_api_free(p, "cfree()");
+    vm_api_free_fast(p, "cfree()", cfree_foreign);
 }
 
 VM_EXPORT int VM_API(malloc_trim)(size_t pad)

@@ -16,15 +16,16 @@
 #define VM_DIRECT_MAX 1024 /* direct[] finds the slab of requests up to here */
 #define VM_DIRECT_SLOTS (VM_DIRECT_MAX / VM_BLOCK_MIN + 1)
 
-/* What a thread holds back of other heaps' blocks: at most VM_OUTBOXES times the smaller of these. */
+/* Blocks of one other heap that a thread freed and holds back to send together.  Each costs its size and
+   VM_OUTBOX_BLOCK_COST against VM_OUTBOX_ROOM: so a box holds at most 31 blocks and 8 KiB, but for the last one. */
 #define VM_OUTBOXES 8
-#define VM_OUTBOX_BLOCKS 32
-#define VM_OUTBOX_BYTES 8192
+#define VM_OUTBOX_ROOM 8192
+#define VM_OUTBOX_BLOCK_COST 240
 
 struct vm_outbox {
     struct vm_heap *owner;
-    struct vm_block *head, *tail;
-    uint32_t count, bytes;
+    struct vm_block *head, *tail; /* head NULL: empty */
+    int32_t room;                 /* below 0: send it */
 };
 
 /* What the thread has done since it last handed it in; only kept when statistics are on (src/report/stats.c). */

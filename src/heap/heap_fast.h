@@ -5,6 +5,7 @@
 #define VM_HEAP_FAST_H
 
 #include "heap/heap.h"
+#include "heap/remote.h"
 #include "page/zone.h"
 
 /* Fast: the slab that serves n bytes, or the empty one. */
@@ -42,22 +43,44 @@ VM_INLINE void vm_slab_push(struct vm_page *slab, struct vm_block *b)
     VM_STORE_RELEASE(&slab->free, b);
 }
 
-/* Fast: a block of a slab of this thread in the brk heap, with no sign of misuse. */
-VM_INLINE bool vm_free_hit(void *p)
+/* Fast: what is to be done with a pointer that is freed. */
+enum vm_free_verdict { VM_FREE_DONE, VM_FREE_FOREIGN, VM_FREE_MISS };
+
+/* Fast: a block of a slab in the brk heap with no sign of misuse, this thread's: done; another's: *slab_out is its slab,
+   the seal not looked at yet; anything else is a miss. */
+VM_INLINE enum vm_free_verdict vm_free_hit(void *p, struct vm_page **slab_out)
 {
     uintptr_t offset = (uintptr_t)p - vm_brk.base;
     struct vm_block *b = p;
 
     if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
-        return false;
+        return VM_FREE_MISS;
     struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
     if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1)) >= VM_PEEK(&slab->carved)))
-        return false;
-    if (VM_UNLIKELY(VM_PEEK(&slab->owner) != vm_tls) || VM_UNLIKELY(vm_is_sealed(b)))
-        return false;
+        return VM_FREE_MISS;
+    *slab_out = slab;
+    if (VM_UNLIKELY(VM_PEEK(&slab->owner) != vm_tls))
+        return VM_FREE_FOREIGN;
+    if (VM_UNLIKELY(vm_is_sealed(b)))
+        return VM_FREE_MISS;
     vm_slab_push(slab, b);
     if (VM_UNLIKELY(--slab->held == 0))
         vm_heap_slab_event(slab);
+    return VM_FREE_DONE;
+}
+
+/* Fast: puts another thread's block, which is not sealed, into the outbox for its owner; false when that box is not
+   open: it serves another owner, or the thread has no heap of its own (or a front), whose boxes never open. */
+VM_INLINE bool vm_free_foreign_hit(struct vm_page *slab, struct vm_block *b)
+{
+    struct vm_heap *h = vm_tls, *owner = VM_PEEK(&slab->owner);
+    struct vm_outbox *box = vm_outbox_for(h, owner);
+
+    if (VM_UNLIKELY(box->owner != owner))
+        return false;
+    vm_outbox_put(box, slab, b);
+    if (VM_UNLIKELY(box->room < 0))
+        vm_outbox_reuse(box, owner);
     return true;
 }
 

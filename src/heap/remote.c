@@ -16,47 +16,53 @@ static void send(struct vm_heap *owner, struct vm_block *head, struct vm_block *
 
 void vm_remote_send_one(struct vm_heap *owner, struct vm_block *b) { send(owner, b, b); }
 
-static void flush_box(struct vm_outbox *box)
+void vm_outbox_reuse(struct vm_outbox *box, struct vm_heap *owner)
 {
+    struct vm_heap *to = box->owner;
     struct vm_block *head = box->head, *tail = box->tail;
 
-    if (!head)
-        return;
     /* Emptied before it is sent: a fork in between loses the batch in the child instead of sending it twice. */
     VM_STORE(&box->head, NULL);
-    box->count = box->bytes = 0;
+    box->room = VM_OUTBOX_ROOM;
+    box->owner = owner;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    send(box->owner, head, tail);
+    if (head)
+        send(to, head, tail);
 }
 
 void vm_remote_free(struct vm_heap *h, struct vm_page *slab, struct vm_block *b)
 {
     struct vm_heap *owner = VM_LOAD(&slab->owner);
-    struct vm_outbox *box = &h->out[((uintptr_t)owner / sizeof *owner) % VM_OUTBOXES];
+    struct vm_outbox *box = vm_outbox_for(h, owner);
 
-    if (VM_UNLIKELY(box->owner != owner)) {
-        flush_box(box);
-        box->owner = owner;
-    }
-    vm_block_seal(b, box->head);
-    if (!box->head)
-        box->tail = b;
-    VM_STORE_RELEASE(&box->head, b);
-    box->bytes += slab->size;
-    if (VM_UNLIKELY(++box->count >= VM_OUTBOX_BLOCKS) || VM_UNLIKELY(box->bytes >= VM_OUTBOX_BYTES))
-        flush_box(box);
+    if (box->owner != owner)
+        vm_outbox_reuse(box, owner);
+    vm_outbox_put(box, slab, b);
+    if (box->room < 0)
+        vm_outbox_reuse(box, owner);
 }
 
 void vm_remote_flush(struct vm_heap *h)
 {
     for (unsigned i = 0; i < VM_OUTBOXES; i++)
-        flush_box(&h->out[i]);
+        vm_outbox_reuse(&h->out[i], h->out[i].owner);
 }
 
-struct vm_page *vm_slab_of(const struct vm_block *b)
+static VM_NOINLINE struct vm_page *slab_of_slow(const struct vm_block *b)
 {
     struct vm_page *p = vm_page_of((uintptr_t)b);
-    return p - VM_LOAD(&p->tail);
+    return p - p->tail;
+}
+
+/* The slab of a block that is known to be one. */
+VM_INLINE struct vm_page *slab_of(const struct vm_block *b)
+{
+    uintptr_t offset = (uintptr_t)b - vm_brk.base;
+
+    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
+        return slab_of_slow(b);
+    struct vm_page *p = &vm_brk.map[offset >> VM_FRAME_SHIFT];
+    return VM_LIKELY(VM_PEEK(&p->carved) != 0) ? p : p - p->tail;
 }
 
 void vm_remote_drain(struct vm_heap *h)
@@ -64,8 +70,8 @@ void vm_remote_drain(struct vm_heap *h)
     if (VM_LOAD(&h->inbox) == NULL)
         return;
     for (struct vm_block *b = __atomic_exchange_n(&h->inbox, NULL, __ATOMIC_ACQUIRE), *next; b; b = next) {
-        struct vm_page *slab = vm_slab_of(b);
-        struct vm_heap *owner = VM_LOAD(&slab->owner);
+        struct vm_page *slab = slab_of(b);
+        struct vm_heap *owner = VM_PEEK(&slab->owner);
         next = b->next;
         if (VM_UNLIKELY(owner != h)) { /* the slab was adopted while the message was on its way */
             vm_remote_send_one(owner, b);

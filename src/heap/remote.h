@@ -21,7 +21,28 @@ void vm_remote_drain(struct vm_heap *h);
    lock; see thread.c. */
 bool vm_heaps_adopt_slab(struct vm_heap *h, unsigned class_id);
 
-/* The slab of a block that is known to be one. */
-struct vm_page *vm_slab_of(const struct vm_block *b);
+/* Sends what the box holds and makes it the new owner's. */
+void vm_outbox_reuse(struct vm_outbox *box, struct vm_heap *owner);
+
+VM_INLINE struct vm_outbox *vm_outbox_for(struct vm_heap *h, const struct vm_heap *owner)
+{
+    /* Heaps lie about a page apart.  As one byte offset, so that the address is computed once (callgrind: 8 of 36
+       instructions of a free of another thread's block). */
+    size_t offset = ((uintptr_t)owner >> 12) % VM_OUTBOXES * sizeof(struct vm_outbox);
+    char *box = (char *)h->out + offset;
+    __asm__("" : "+r"(box));
+    return (struct vm_outbox *)(void *)box;
+}
+
+VM_INLINE void vm_outbox_put(struct vm_outbox *box, const struct vm_page *slab, struct vm_block *b)
+{
+    struct vm_block *head = box->head;
+
+    vm_block_seal(b, head);
+    if (!head)
+        box->tail = b;
+    VM_STORE_RELEASE(&box->head, b);
+    box->room -= (int32_t)slab->send_cost;
+}
 
 #endif

@@ -95,6 +95,7 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
     slab->frames = c->frames;
     slab->size = c->size;
     slab->capacity = c->capacity;
+    slab->send_cost = c->size + VM_OUTBOX_BLOCK_COST;
     vm_list_init(&slab->list);
     for (unsigned i = 1; i < c->frames; i++) {
         slab[i].tail = (uint8_t)i;

@@ -73,7 +73,7 @@ struct vm_page {
     uint8_t frames;    /* SLAB: its length in frames */
     uint32_t size;     /* SLAB: bytes a block */
     uint32_t capacity; /* SLAB: blocks */
-    uint32_t pad2;
+    uint32_t send_cost; /* SLAB: what a block takes of an outbox; see heap.h */
     uintptr_t start;      /* address of the frame */
     struct vm_zone *zone; /* const: once set */
     uint8_t pad3[8];
