@@ -27,6 +27,11 @@
 #define VM_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 /* A racy read on a hit path, of a field all of whose values in time are right enough: a plain one, since gcc does not
    fold an atomic load into the compare (callgrind: 3 of 32 instructions of free). */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) /* clang's name for it */
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
 #ifdef __SANITIZE_THREAD__
 #define VM_PEEK(p) VM_LOAD(p)
 #else

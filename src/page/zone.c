@@ -238,26 +238,28 @@ static bool describe_zone(uintptr_t from, size_t bytes)
     return true;
 }
 
+static bool grow_zone_by(size_t bytes)
+{
+    uintptr_t from = map_zone(bytes, bytes >= VM_CHUNK_BYTES);
+
+    if (from == 0)
+        return false;
+    if (describe_zone(from, bytes))
+        return true;
+    vm_os.unmap((void *)from, bytes);
+    return false;
+}
+
 static bool grow_zone(size_t at_least)
 {
-    size_t want = vm_min(vm_max(vm_align_up(zone_frames * VM_FRAME_BYTES / 2, VM_CHUNK_BYTES), ZONE_BYTES_MIN), ZONE_BYTES_MAX);
+    size_t want = vm_min(vm_max(zone_frames * VM_FRAME_BYTES / 2, ZONE_BYTES_MIN), ZONE_BYTES_MAX);
+    /* A range that is not aligned to chunks may straddle one of their borders: it needs room for the run on one side. */
+    size_t least = vm_min(2 * at_least, VM_CHUNK_BYTES);
 
-    for (size_t bytes = want; bytes >= at_least; bytes /= 2) {
-        bool aligned = bytes >= VM_CHUNK_BYTES;
-        /* An unaligned range may straddle a chunk border: it needs room for the run on one side of it. */
-        if (!aligned)
-            bytes = vm_max(vm_align_down(bytes, VM_FRAME_BYTES), vm_min(2 * at_least, VM_CHUNK_BYTES / 2));
-        uintptr_t from = map_zone(bytes, aligned);
-        if (from != 0) {
-            if (describe_zone(from, bytes))
-                return true;
-            vm_os.unmap((void *)from, bytes);
-            return false;
-        }
-        if (bytes < 2 * at_least)
-            break;
-    }
-    return false;
+    for (size_t bytes = vm_align_down(want, VM_CHUNK_BYTES); bytes > least; bytes /= 2)
+        if (grow_zone_by(bytes))
+            return true;
+    return grow_zone_by(least);
 }
 
 static bool grow(unsigned n)

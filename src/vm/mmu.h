@@ -9,8 +9,8 @@
 struct vm_lock;
 extern struct vm_lock vm_mmu_lock;
 
-/* Tables that entering one page can need at most, wherever it lies: a whole path of five levels and a second root. */
-#define VM_MMU_PAGE_NEED 6
+/* Tables that entering one page can need at most, wherever it lies: a whole path of five levels. */
+#define VM_MMU_PAGE_NEED 5
 
 void vm_mmu_begin(void);
 void vm_mmu_end(void);

@@ -5,7 +5,7 @@
 
 #include "base/fail.h"
 
-/* Level 1 is the last one; the root of a four-level tree is at level 4. */
+/* Level 1 is the last one; the root of the four-level tree is at level 4. */
 static unsigned shift_of(unsigned level) { return VM_PAGE_SHIFT + VM_PGTAB_BITS * (level - 1); }
 static unsigned index_of(uintptr_t address, unsigned level)
 {
@@ -15,9 +15,16 @@ static unsigned used_of(vm_pte table_entry)
 {
     return (unsigned)((table_entry & VM_PTE_USED_MASK) >> VM_PTE_USED_SHIFT);
 }
-static bool in_reach(const struct vm_pgtab *t, uintptr_t address)
+
+/* The tree an address belongs to: its root and, through level, its depth; NULL for an address of more than 57 bits. */
+static vm_pte *root_of(struct vm_pgtab *t, uintptr_t address, unsigned *level)
 {
-    return address >> (shift_of(t->levels) + VM_PGTAB_BITS) == 0;
+    bool is_low = address >> (shift_of(VM_PGTAB_LEVELS_LOW) + VM_PGTAB_BITS) == 0;
+
+    *level = is_low ? VM_PGTAB_LEVELS_LOW : VM_PGTAB_LEVELS_HIGH;
+    if (address >> (shift_of(VM_PGTAB_LEVELS_HIGH) + VM_PGTAB_BITS) != 0)
+        return NULL;
+    return is_low ? &t->low : &t->high;
 }
 
 void vm_pgtab_give(struct vm_pgtab *t, struct vm_table *table)
@@ -59,13 +66,10 @@ static unsigned missing(vm_pte entry, unsigned level, uintptr_t from, uintptr_t 
 
 unsigned vm_pgtab_need(const struct vm_pgtab *t, uintptr_t base, size_t bytes)
 {
-    uintptr_t last = base + bytes - 1;
-    unsigned level = t->levels, roots = 0;
+    unsigned level;
+    const vm_pte *root = root_of((struct vm_pgtab *)(uintptr_t)t, base, &level);
 
-    for (; last >> (shift_of(level) + VM_PGTAB_BITS) != 0; level++)
-        roots++;
-    /* A tree that must grow has nothing mapped up there: count the new path as if from an empty root. */
-    return roots ? roots + 1 + missing(0, level, base, base + bytes) : missing(t->root, level, base, base + bytes);
+    return missing(*root, level, base, base + bytes);
 }
 
 /* Fills the part of [from, to) that lies below the table at *entry, which is at `level`. */
@@ -95,21 +99,13 @@ static void map_level(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintptr
 
 void vm_pgtab_map(struct vm_pgtab *t, uintptr_t base, size_t bytes, vm_pte leaf)
 {
-    if (bytes == 0)
-        return;
-    if (t->root == 0)
-        VM_STORE_RELEASE(&t->root, take_table(t));
-    while (!in_reach(t, base + bytes - 1)) {
-        VM_ASSERT(t->levels < VM_PGTAB_LEVELS_MAX);
-        vm_pte up = take_table(t) | VM_PTE_USED_ONE;
-        struct vm_table *table = vm_pte_descriptor(up);
-        table->entry[0] = t->root;
-        /* A reader between these two stores walks the new root with the old depth: it sees an entry of the wrong
-           level for an address it did not get from us.  Levels first, so that ours resolve. */
-        VM_STORE_RELEASE(&t->root, up);
-        VM_STORE_RELEASE(&t->levels, t->levels + 1);
-    }
-    map_level(t, &t->root, t->levels, base, base + bytes, leaf);
+    unsigned level;
+    vm_pte *root = root_of(t, base, &level);
+
+    VM_ASSERT(root != NULL);
+    if (*root == 0)
+        VM_STORE_RELEASE(root, take_table(t));
+    map_level(t, root, level, base, base + bytes, leaf);
 }
 
 static void unmap_level(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintptr_t from, uintptr_t to)
@@ -143,21 +139,23 @@ static void unmap_level(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintp
 
 void vm_pgtab_unmap(struct vm_pgtab *t, uintptr_t base, size_t bytes)
 {
-    /* The root table stays: it is one page, and readers never have to test for a tree that vanishes. */
-    if (t->root != 0 && bytes != 0 && in_reach(t, base + bytes - 1))
-        unmap_level(t, &t->root, t->levels, base, base + bytes);
+    unsigned level;
+    vm_pte *root = root_of(t, base, &level);
+
+    /* A root stays when it is empty: it is one page. */
+    if (root && *root != 0)
+        unmap_level(t, root, level, base, base + bytes);
 }
 
 vm_pte vm_pgtab_lookup(const struct vm_pgtab *t, uintptr_t address)
 {
-    unsigned level = VM_LOAD_ACQUIRE(&t->levels);
-    vm_pte e = VM_LOAD_ACQUIRE(&t->root);
+    unsigned level;
+    const vm_pte *root = root_of((struct vm_pgtab *)(uintptr_t)t, address, &level);
+    vm_pte e = root ? VM_LOAD_ACQUIRE(root) : 0;
 
-    if (address >> (shift_of(level) + VM_PGTAB_BITS) != 0)
-        return 0;
     for (; e != 0 && !(e & VM_PTE_LEAF); level--) {
         if (level == 0)
-            return 0;
+            return 0; /* a table recycled under a wild pointer */
         const struct vm_table *table = vm_pte_descriptor(e);
         e = VM_LOAD_ACQUIRE(&table->entry[index_of(address, level)]);
     }
@@ -191,7 +189,8 @@ bool vm_pgtab_check(const struct vm_pgtab *t)
 {
     unsigned tables = 0, spares = 0;
 
-    if (t->root != 0 && !check_level(t, t->root, t->levels, &tables))
+    if ((t->low != 0 && !check_level(t, t->low, VM_PGTAB_LEVELS_LOW, &tables))
+        || (t->high != 0 && !check_level(t, t->high, VM_PGTAB_LEVELS_HIGH, &tables)))
         return false;
     for (const struct vm_table *s = t->spare; s; s = (const struct vm_table *)(uintptr_t)s->entry[0]) {
         spares++;

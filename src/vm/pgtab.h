@@ -1,8 +1,9 @@
 /* The shadow page table as a data structure: a radix tree of 512-entry tables, 9 address bits a level below 12 bits
-   of page offset, 4 levels (48-bit addresses) that grow to 5 (57 bits) when such an address is first mapped.  Leaves
-   stand at the last level (4 KiB), or above it for 2 MiB and 1 GiB.  Knows nothing of locks or of who owns what:
-   mmu is the only caller.  Readers may walk while one writer changes the tree: entries are single words, and tables
-   are type-stable (an emptied one goes to the free list, never back to the system). */
+   of page offset.  Addresses below 2^48 are in a tree of 4 levels, those from there to 2^57 in one of 5: two roots, so
+   that readers never see a tree change its depth.  Leaves stand at the last level (4 KiB), or above it for 2 MiB and
+   1 GiB.  Knows nothing of locks or of who owns what: mmu is the only caller.  Readers may walk while one writer changes
+   the tree: entries are single words, and tables are type-stable (an emptied one goes to the free list, never back to
+   the system). */
 #ifndef VM_PGTAB_H
 #define VM_PGTAB_H
 
@@ -11,30 +12,29 @@
 #define VM_PGTAB_ENTRIES 512
 #define VM_PGTAB_BITS 9
 #define VM_PAGE_SHIFT 12
-#define VM_PGTAB_LEVELS_START 4
-#define VM_PGTAB_LEVELS_MAX 5
+#define VM_PGTAB_LEVELS_LOW 4  /* addresses of up to 48 bits */
+#define VM_PGTAB_LEVELS_HIGH 5 /* of up to 57 */
 
 struct vm_table {
     vm_pte entry[VM_PGTAB_ENTRIES];
 };
 
 struct vm_pgtab {
-    vm_pte root;            /* a table entry, or 0 when nothing is mapped */
-    unsigned levels;        /* 4 or 5 */
+    vm_pte low, high;       /* the roots: table entries, or 0 when nothing was ever mapped there */
     struct vm_table *spare; /* free tables, linked by their first entry; all else in them is zero */
     unsigned spares;
     unsigned tables; /* tables in use */
 };
 
-#define VM_PGTAB_INIT {0, VM_PGTAB_LEVELS_START, NULL, 0, 0}
+#define VM_PGTAB_INIT {0, 0, NULL, 0, 0}
 
 /* Gives the tree a zeroed, page-aligned table to use later. */
 void vm_pgtab_give(struct vm_pgtab *t, struct vm_table *table);
 
-/* How many tables mapping [base, base + bytes) could need at most. */
+/* How many tables mapping [base, base + bytes) needs now. */
 unsigned vm_pgtab_need(const struct vm_pgtab *t, uintptr_t base, size_t bytes);
 
-/* Maps every page of [base, base + bytes) (4 KiB multiples) to the leaf, with the largest entries that fit; pages
+/* A range must not cross 2^48 (no mapping of the kernel's does).  Maps every page of [base, base + bytes) (4 KiB multiples) to the leaf, with the largest entries that fit; pages
    mapped before change their leaf.  Needs vm_pgtab_need() spare tables; cannot fail then. */
 void vm_pgtab_map(struct vm_pgtab *t, uintptr_t base, size_t bytes, vm_pte leaf);
 
