@@ -7,6 +7,8 @@
 #include "os/os.h"
 #include "page/zone.h"
 
+#define WAKE_SHARE 32 /* see page.h */
+
 /* Slow: points every entry that serves the class at the slab. */
 static void set_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
@@ -50,7 +52,7 @@ static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, str
         vm_list_push_back(&h->partial[class_id], &slab->list);
     } else {
         slab->state = VM_SLAB_FULL;
-        slab->held = 1;
+        slab->held = slab->wake;
     }
 }
 
@@ -66,7 +68,7 @@ static void partial_to_freed(struct vm_page *slab)
 
 static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
 {
-    slab->held = slab->capacity - 1;
+    slab->held = slab->capacity - slab->wake;
     slab->state = VM_SLAB_PARTIAL;
     vm_list_push_front(&h->partial[slab->class_id], &slab->list);
 }
@@ -95,6 +97,7 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
     slab->frames = c->frames;
     slab->size = c->size;
     slab->capacity = c->capacity;
+    slab->wake = vm_max(c->capacity / WAKE_SHARE, 1);
     slab->send_cost = c->size + VM_OUTBOX_BLOCK_COST;
     vm_list_init(&slab->list);
     for (unsigned i = 1; i < c->frames; i++) {
@@ -198,6 +201,6 @@ bool vm_slab_check(const struct vm_page *slab)
     case VM_SLAB_PARTIAL:
         return slab->held == slab->carved - (uint64_t)n && slab->held > 0 && (n > 0 || has_room(slab));
     default:
-        return n == 0 && slab->held == 1 && !has_room(slab);
+        return slab->held == slab->wake - (uint64_t)n && slab->held > 0 && !has_room(slab);
     }
 }

@@ -240,7 +240,7 @@ static void count_slab(struct vm_page *slab, void *arg)
     size_t carved = VM_LOAD(&slab->carved);
 
     s->slab_bytes += carved * slab->size;
-    s->used_bytes += (VM_LOAD(&slab->state) == VM_SLAB_FULL ? carved : VM_LOAD(&slab->held)) * slab->size;
+    s->used_bytes += ((VM_LOAD(&slab->state) == VM_SLAB_FULL ? carved - slab->wake : 0) + VM_LOAD(&slab->held)) * slab->size;
 }
 
 void vm_heaps_stats(struct vm_heaps_stats *s)

@@ -16,9 +16,10 @@
        state     in                       held             at 0
        CURRENT   heap->current[class]     carved - |free|  nothing: the slab serves on
        PARTIAL   heap->partial[class]     carved - |free|  the slab is empty: its frames go back
-       FULL      no list                  1 (all are out)  the first block came back: PARTIAL, held = capacity - 1
+       FULL      no list                  wake - |free|    `wake` blocks came back: PARTIAL, held = capacity - wake
 
-   so that one test finds both what became empty and what is full no more.
+   so that one test finds both what became empty and what is worth serving from again.  wake is 1/32 of the capacity, at
+   least 1: a slab that served again at its first free block would be full again at the next malloc.
 
    A free block holds its link and a seal, so that a write to a freed block, or a second free of it, shows:
 
@@ -72,11 +73,12 @@ struct vm_page {
     uint8_t tail;      /* TAIL: frames back to the first */
     uint8_t frames;    /* SLAB: its length in frames */
     uint32_t size;     /* SLAB: bytes a block */
-    uint32_t capacity; /* SLAB: blocks */
+    uint32_t capacity;  /* SLAB: blocks */
     uint32_t send_cost; /* SLAB: what a block takes of an outbox; see heap.h */
+    uint32_t wake;      /* SLAB: see above */
+    uint32_t pad2;
     uintptr_t start;      /* address of the frame */
     struct vm_zone *zone; /* const: once set */
-    uint8_t pad3[8];
 } VM_ALIGNED(VM_CACHE_LINE);
 
 _Static_assert(sizeof(struct vm_page) == 128, "one owner line and one shared line");

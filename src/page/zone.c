@@ -319,7 +319,7 @@ void vm_page_reset(struct vm_page *p)
     p->virgin = false;
     VM_STORE(&p->magic, (uint64_t)0);
     p->class_id = p->tail = p->frames = 0;
-    p->size = p->capacity = p->send_cost = 0;
+    p->size = p->capacity = p->send_cost = p->wake = 0;
 }
 
 /* Returns dirty frames to the system, highest chunk of the newest zone first, until at most `target` are left. */
