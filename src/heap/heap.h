@@ -32,6 +32,7 @@ struct vm_outbox {
 struct vm_counts {
     uint64_t allocs, frees, reallocs; /* calls */
     int64_t live;                     /* bytes, the difference */
+    uint64_t handed_in;               /* calls handed in so far */
 };
 
 enum vm_heap_state { VM_HEAP_LIVE, VM_HEAP_IDLE, VM_HEAP_SHARED };

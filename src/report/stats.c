@@ -6,7 +6,8 @@
 #include "heap/heap.h"
 #include "os/os.h"
 
-#define HAND_IN_CALLS 64
+#define HAND_IN_CALLS 64 /* at most; fewer in a thread's beginning, so that a program that ends by _exit is counted too */
+#define HAND_IN_SHARE 32
 #define HAND_IN_BYTES (16 * 1024)
 
 bool vm_stats_on;
@@ -37,7 +38,7 @@ static void hand_in(struct vm_counts *c)
     while (live > peak
            && !__atomic_compare_exchange_n(&block->peak_live, &peak, live, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
-    *c = (struct vm_counts){0};
+    *c = (struct vm_counts){.handed_in = c->handed_in + c->allocs + c->frees + c->reallocs};
 }
 
 static void count(unsigned allocs, unsigned frees, unsigned reallocs, int64_t live)
@@ -49,7 +50,9 @@ static void count(unsigned allocs, unsigned frees, unsigned reallocs, int64_t li
     c->frees += frees;
     c->reallocs += reallocs;
     c->live += live;
-    if (!h || c->allocs + c->frees + c->reallocs >= HAND_IN_CALLS || c->live >= HAND_IN_BYTES || c->live <= -HAND_IN_BYTES)
+    uint64_t calls = c->allocs + c->frees + c->reallocs;
+    if (!h || calls > c->handed_in / HAND_IN_SHARE || calls >= HAND_IN_CALLS || c->live >= HAND_IN_BYTES
+        || c->live <= -HAND_IN_BYTES)
         hand_in(c);
 }
 

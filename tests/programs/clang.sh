@@ -4,7 +4,7 @@
 need clang g++
 . "$(dirname "$0")/sources.inc"
 
-write_c_source "$(size 160 10)" >big.c
+write_c_source "$(size 80 10)" >big.c
 "${UNDER[@]}" clang -std=gnu11 -O2 -g -S -o big.s big.c
 "${UNDER[@]}" clang -std=gnu11 -O1 -S -emit-llvm -o big.ll big.c
 checksum big.s big.ll
@@ -15,7 +15,7 @@ own_sources | while read -r source; do
     [ ! -e own.s ] || echo "$source $(checksum own.s)"
     rm -f own.s
 done
-write_cxx_source "$(size 3 1)" >big.cc
+write_cxx_source "$(size 2 1)" >big.cc
 "${UNDER[@]}" clang -x c++ -std=c++17 -O2 -c -o cxx.o big.cc
 checksum cxx.o
 "${UNDER[@]}" clang -o cxx cxx.o -lstdc++ -lm -pthread

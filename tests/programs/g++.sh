@@ -5,7 +5,7 @@
 need g++
 . "$(dirname "$0")/sources.inc"
 
-write_cxx_source "$(size 5 1)" >big.cc
+write_cxx_source "$(size 2 1)" >big.cc
 "${UNDER[@]}" g++ -std=c++17 -O2 -g -S -o big.s big.cc
 checksum big.s
 "${UNDER[@]}" g++ -std=c++17 -O0 -D_GLIBCXX_DEBUG -c -o debug.o big.cc

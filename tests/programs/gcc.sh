@@ -4,7 +4,7 @@
 need gcc
 . "$(dirname "$0")/sources.inc"
 
-write_c_source "$(size 160 10)" >big.c
+write_c_source "$(size 80 10)" >big.c
 for level in -O0 '-O2 -g' -O3; do
     # shellcheck disable=SC2086
     "${UNDER[@]}" gcc -std=gnu11 $level -S -o big.s big.c

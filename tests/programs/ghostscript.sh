@@ -54,4 +54,4 @@ gs -sDEVICE=tiffg4 -r150 -o fax.tif page.pdf
 checksum ps*.ppm gray*.png pdf*.pgm text.txt
 echo '%!PS
 (abc) 5 add' >wrong.ps
-gs -sDEVICE=nullpage wrong.ps 2>&1 | head -n 3 || echo "status $?"
+gs -sDEVICE=nullpage wrong.ps 2>&1 | sed -n 1,3p || echo "status $?"

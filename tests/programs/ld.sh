@@ -16,7 +16,7 @@ END
 done
 echo 'int part0(int); int printf(const char *, ...); int main(void) { printf("%d\n", part0(1000)); return 0; }' >main.c
 gcc -O1 -g -ffunction-sections -fPIC -c part*.c main.c
-write_cxx_source 2 >cxx.cc
+write_cxx_source 1 >cxx.cc
 g++ -std=c++17 -O1 -g -S -o cxx.s cxx.cc
 "${UNDER[@]}" as -o cxx.o cxx.s
 "${UNDER[@]}" ar rcsD libparts.a part*.o

@@ -12,7 +12,7 @@ user=
 [ "$(id -u)" -ne 0 ] || user="user $(id -un) $(id -gn);"
 temp_paths=
 for module in proxy fastcgi uwsgi scgi; do
-    nginx -V 2>&1 | grep -q -- "--without-http_${module}_module" || temp_paths+="${module}_temp_path $WORK/temp; "
+    nginx -V 2>&1 | grep -- "--without-http_${module}_module" >/dev/null || temp_paths+="${module}_temp_path $WORK/temp; "
 done
 cat >nginx.conf <<END
 $user
