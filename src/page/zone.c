@@ -256,7 +256,7 @@ static bool grow_zone(size_t at_least)
     /* A range that is not aligned to chunks may straddle one of their borders: it needs room for the run on one side. */
     size_t least = vm_min(2 * at_least, VM_CHUNK_BYTES);
 
-    for (size_t bytes = vm_align_down(want, VM_CHUNK_BYTES); bytes > least; bytes /= 2)
+    for (size_t bytes = vm_align_down(want, VM_CHUNK_BYTES); bytes > least; bytes = vm_align_down(bytes / 2, VM_FRAME_BYTES))
         if (grow_zone_by(bytes))
             return true;
     return grow_zone_by(least);
