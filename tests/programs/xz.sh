@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 need xz
 
-random_words "$(size 80000 1000)" 13 >words.txt
+random_words "$(size 40000 1000)" 13 >words.txt
 "${UNDER[@]}" xz -T4 -2 --block-size=512KiB -c words.txt >many.xz
 "${UNDER[@]}" xz -T3 -6 --block-size=2MiB -c words.txt >few.xz
 "${UNDER[@]}" xz -T1 -0 -c words.txt >one.xz
