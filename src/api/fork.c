@@ -26,6 +26,7 @@ static void before_fork(void)
 {
     if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
         _IO_list_lock();
+    vm_gate_close();
     vm_heaps_fork_lock();
     for (size_t i = 0; i < INNER_LOCKS; i++)
         vm_lock_for_fork(inner_locks[i]);
@@ -45,6 +46,7 @@ static void after_fork_in_parent(void)
 {
     unlock_inner();
     vm_heaps_fork_unlock();
+    vm_gate_open();
     if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
         _IO_list_unlock();
 }
@@ -54,6 +56,7 @@ static void after_fork_in_child(void)
     if (!unlock_inner())
         vm_heaps_fork_child();
     vm_heaps_fork_unlock();
+    vm_gate_open();
     if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
         _IO_list_resetlock();
 }

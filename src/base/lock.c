@@ -80,3 +80,27 @@ bool vm_unlock_after_fork(struct vm_lock *l)
         vm_unlock(l);
     return kept;
 }
+
+static struct vm_lock gate = VM_LOCK_INIT(VM_RANK_START); /* held by the thread that forks */
+static bool gate_closed;
+
+void vm_lock_outer(struct vm_lock *l)
+{
+    if (VM_UNLIKELY(VM_LOAD(&gate_closed)) && !vm_lock_is_mine(&gate)) {
+        vm_lock(&gate);
+        vm_unlock(&gate);
+    }
+    vm_lock(l);
+}
+
+void vm_gate_close(void)
+{
+    vm_lock_for_fork(&gate);
+    VM_STORE(&gate_closed, true);
+}
+
+void vm_gate_open(void)
+{
+    VM_STORE(&gate_closed, false);
+    vm_unlock_after_fork(&gate);
+}

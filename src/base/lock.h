@@ -34,6 +34,13 @@ bool vm_trylock(struct vm_lock *l);
 void vm_unlock(struct vm_lock *l);
 bool vm_lock_is_mine(const struct vm_lock *l);
 
+/* Takes a lock while holding none of ours: the same as vm_lock(), but while a thread is about to fork it waits until that
+   is done.  Without this gate threads that come back for their lock again and again keep the forking one, which has to
+   take all of them, waiting for seconds. */
+void vm_lock_outer(struct vm_lock *l);
+void vm_gate_close(void);
+void vm_gate_open(void);
+
 /* For fork: takes the lock unless the caller has it (a signal handler that forks inside malloc), and undoes just that.
    vm_unlock_after_fork() returns true when the lock was the caller's before. */
 void vm_lock_for_fork(struct vm_lock *l);

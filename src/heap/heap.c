@@ -45,7 +45,7 @@ static struct vm_block *take_block(unsigned class_id, bool *fresh)
     }
     if (vm_lock_is_mine(&h->lock))
         return NULL; /* a signal handler interrupted our slow path: a shortage is better than a hang */
-    vm_lock(&h->lock);
+    vm_lock_outer(&h->lock);
     b = pop_or_refill(h, class_id, fresh);
     vm_unlock(&h->lock);
     return b;
@@ -186,7 +186,7 @@ void vm_heap_slab_event(struct vm_page *slab)
 
     if (vm_lock_is_mine(&h->lock))
         return; /* a free in a signal handler inside our slow path: the slab is looked at no more, nothing breaks */
-    vm_lock(&h->lock);
+    vm_lock_outer(&h->lock);
     if (slab->held == 0)
         vm_slab_event_locked(h, slab);
     vm_unlock(&h->lock);

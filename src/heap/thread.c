@@ -76,7 +76,7 @@ static VM_COLD struct vm_heap *begin_thread(void)
 {
     struct vm_heap *h = NULL;
 
-    vm_lock(&vm_heaps_lock);
+    vm_lock_outer(&vm_heaps_lock);
     if (!vm_list_empty(&idle_heaps)) {
         h = VM_CONTAINER_OF(idle_heaps.next, struct vm_heap, idle_link);
         vm_list_remove(&h->idle_link);
@@ -142,11 +142,11 @@ void vm_thread_end(void)
 
     if (!h)
         return;
-    vm_lock(&h->lock);
+    vm_lock_outer(&h->lock);
     quiesce(h);
     vm_tls = (struct vm_heap *)&vm_heap_gone;
     vm_unlock(&h->lock);
-    vm_lock(&vm_heaps_lock);
+    vm_lock_outer(&vm_heaps_lock);
     to_idle(h);
     vm_unlock(&vm_heaps_lock);
 }

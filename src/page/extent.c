@@ -382,7 +382,7 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
     if (size < bytes || size > PTRDIFF_MAX)
         return NULL;
     align = vm_max(align, vm_os.page_size);
-    vm_lock(&vm_extents_lock);
+    vm_lock_outer(&vm_extents_lock);
     struct vm_extent *e = take_kept(size, align);
     if (!e)
         e = take_mapped(size, align);
@@ -401,7 +401,7 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
 
 void vm_extent_free(struct vm_extent *e)
 {
-    vm_lock(&vm_extents_lock);
+    vm_lock_outer(&vm_extents_lock);
     live_bytes -= e->size;
     live_count--;
     freed_lately[freed_next++ % FREED_LATELY] = e->base;
@@ -501,7 +501,7 @@ bool vm_extent_resize(struct vm_extent *e, size_t bytes, bool stay)
 
     if (size < bytes || size > PTRDIFF_MAX || size == 0)
         return false;
-    vm_lock(&vm_extents_lock);
+    vm_lock_outer(&vm_extents_lock);
     if (size == e->size)
         done = true;
     else if (size < e->size)
@@ -523,7 +523,7 @@ bool vm_extent_find(uintptr_t address, struct vm_extent *copy)
 {
     struct vm_extent *found = NULL;
 
-    vm_lock(&vm_extents_lock);
+    vm_lock_outer(&vm_extents_lock);
     /* Only the ends of an extent are named: step down page by page to the first page of the one that covers us.  Far
        enough for any message; a block larger than that is reported as not ours. */
     for (uintptr_t at = page_down(address), steps = 0; at != 0 && steps < 1u << 20 && !found; at -= 4096, steps++) {
@@ -543,7 +543,7 @@ bool vm_extent_freed_lately(uintptr_t address)
 {
     bool found = false;
 
-    vm_lock(&vm_extents_lock);
+    vm_lock_outer(&vm_extents_lock);
     for (unsigned i = 0; i < FREED_LATELY; i++)
         found |= freed_lately[i] == address && address != 0;
     vm_unlock(&vm_extents_lock);
@@ -552,7 +552,7 @@ bool vm_extent_freed_lately(uintptr_t address)
 
 bool vm_extents_trim(void)
 {
-    vm_lock(&vm_extents_lock);
+    vm_lock_outer(&vm_extents_lock);
     size_t before = dirty_bytes + clean_bytes;
     return_dirty(0);
     return_clean(0);
@@ -563,7 +563,7 @@ bool vm_extents_trim(void)
 
 void vm_extents_stats(struct vm_extents_stats *s)
 {
-    vm_lock(&vm_extents_lock);
+    vm_lock_outer(&vm_extents_lock);
     s->live = live_bytes;
     s->dirty = dirty_bytes;
     s->clean = clean_bytes;
@@ -587,7 +587,7 @@ bool vm_extent_check(void)
 {
     size_t dirty = 0, clean = 0;
 
-    vm_lock(&vm_extents_lock);
+    vm_lock_outer(&vm_extents_lock);
     bool good = vm_tree_check(&dirty_tree) >= 0 && vm_tree_check(&clean_tree) >= 0
         && check_node(dirty_tree.root, VM_EXTENT_DIRTY, &dirty) && check_node(clean_tree.root, VM_EXTENT_CLEAN, &clean)
         && dirty == dirty_bytes && clean == clean_bytes;

@@ -16,9 +16,9 @@ start()
     check_mapped "$daemon"
 }
 
-loaded() { cli info persistence | grep -q '^loading:0'; }
-saved() { cli info persistence | grep -q '^rdb_bgsave_in_progress:0'; }
-rewritten() { cli info persistence | grep -q '^aof_rewrite_in_progress:0'; }
+loaded() { cli info persistence | grep '^loading:0' >/dev/null; }
+saved() { cli info persistence | grep '^rdb_bgsave_in_progress:0' >/dev/null; }
+rewritten() { cli info persistence | grep '^aof_rewrite_in_progress:0' >/dev/null; }
 
 # One SHA-1 over all keys and their values, in the order of the keys.
 digest()

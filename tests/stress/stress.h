@@ -1,5 +1,5 @@
 /* What model.c and xfree.c share: the names of the family under test, random numbers, contents of blocks, and a way to
-   die with one line.  Included by both, never by anything else.
+   die with one line.  Included by both, and by tests/unit/unit.h.
 
    Without VM_PREFIX the programs call malloc, free ... and are run under LD_PRELOAD; with -DVM_PREFIX=vmt_ they call
    vmt_malloc ... and are linked with the core, so that a sanitizer's own malloc stays with libc. */
