@@ -6,6 +6,8 @@
 #include "heap/heap_fast.h"
 
 /* The family carries its own names in the unit-test build (-DVM_PREFIX=vmt_), the system's otherwise. */
+#define VM_API_STRING2(a) #a
+#define VM_API_STRING(a) VM_API_STRING2(a)
 #ifdef VM_PREFIX
 #define VM_API_JOIN2(a, b) a##b
 #define VM_API_JOIN(a, b) VM_API_JOIN2(a, b)
@@ -16,6 +18,10 @@
 
 /* Initialises the allocator at its first miss; cheap afterwards.  Works before constructors have run. */
 void vm_start(void);
+
+/* Is our malloc the one that the whole process calls?  Not when we were opened by dlopen beside libc's, or when the
+   program defines its own. */
+bool vm_api_is_process_malloc(void);
 
 /* Registers the fork handlers (once, by vm_start). */
 void vm_fork_start(void);

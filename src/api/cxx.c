@@ -2,9 +2,8 @@
    C++ library: what a failure needs of it (the new-handler, bad_alloc) is looked up when there is one to ask. */
 #ifndef VM_PREFIX
 
-#include <dlfcn.h>
-
 #include "api/api.h"
+#include "api/catch.h"
 #include "base/fail.h"
 
 /* struct std::nothrow_t const & and std::align_val_t as the ABI passes them. */
@@ -15,22 +14,9 @@ typedef void (*new_handler)(void);
 extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak)); /* std::get_new_handler() */
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));      /* std::__throw_bad_alloc() */
 
-/* Slow: a function of the program's C++ library; one loaded by dlopen is not found by the weak reference. */
-static VM_COLD void *find_in_cxx_library(void *weak, const char *name)
-{
-    static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
-    void *found = weak ? weak : dlsym(RTLD_DEFAULT, name);
-
-    for (size_t i = 0; !found && i < sizeof libraries / sizeof *libraries; i++) {
-        void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
-        found = library ? dlsym(library, name) : NULL;
-    }
-    return found;
-}
-
 static VM_COLD new_handler current_handler(void)
 {
-    new_handler (*get)(void) = (new_handler(*)(void))find_in_cxx_library((void *)_ZSt15get_new_handlerv, "_ZSt15get_new_handlerv");
+    new_handler (*get)(void) = (new_handler(*)(void))vm_find_in_cxx_library((void *)_ZSt15get_new_handlerv, "_ZSt15get_new_handlerv");
     return get ? get() : NULL;
 }
 
@@ -45,7 +31,7 @@ static VM_NOINLINE void *new_or_throw(size_t n, size_t align)
             handler();
             continue;
         }
-        void (*bad_alloc)(void) = (void (*)(void))find_in_cxx_library((void *)_ZSt17__throw_bad_allocv, "_ZSt17__throw_bad_allocv");
+        void (*bad_alloc)(void) = (void (*)(void))vm_find_in_cxx_library((void *)_ZSt17__throw_bad_allocv, "_ZSt17__throw_bad_allocv");
         if (bad_alloc)
             bad_alloc();
         vm_fatal("operator new: out of memory (%zu bytes), and no C++ library to throw std::bad_alloc", n);
@@ -53,26 +39,28 @@ static VM_NOINLINE void *new_or_throw(size_t n, size_t align)
     return p;
 }
 
-/* Slow: the nothrow forms.  A handler may throw, and C cannot catch: then the C++ library's own form, which does
-   nothing but call the throwing one (ours) and catch, finishes the work. */
-static VM_NOINLINE void *new_or_null(size_t n, size_t align, const char *name)
+/* Slow: the nothrow forms: the same, but NULL when there is no handler, or when it throws. */
+static VM_NOINLINE void *new_or_null(size_t n, size_t align)
 {
-    void *p = vm_api_alloc(n, align, false);
+    void *p;
 
-    if (p || !current_handler())
-        return p;
-    void *next = dlsym(RTLD_NEXT, name);
-    if (!next)
-        return new_or_throw(n, align); /* a static program: a handler that throws must not be used with nothrow there */
-    if (align > VM_BLOCK_MIN)
-        return ((void *(*)(size_t, align_val, nothrow_ref))next)(n, align, "");
-    return ((void *(*)(size_t, nothrow_ref))next)(n, "");
+    while (!(p = vm_api_alloc(n, align, false))) {
+        new_handler handler = current_handler();
+        if (!handler || !vm_call_catching(handler))
+            return NULL;
+    }
+    return p;
 }
 
-static void *aligned_or_throw(size_t n, align_val align) { return new_or_throw(n, vm_max(align, VM_BLOCK_MIN)); }
-static void *aligned_or_null(size_t n, align_val align, const char *name)
+/* An alignment that is no power of two fails, as in libstdc++. */
+static void *aligned_or_throw(size_t n, align_val align)
 {
-    return new_or_null(n, vm_max(align, VM_BLOCK_MIN), name);
+    return vm_is_pow2(align) ? new_or_throw(n, vm_max(align, VM_BLOCK_MIN)) : new_or_throw(SIZE_MAX, VM_BLOCK_MIN);
+}
+
+static void *aligned_or_null(size_t n, align_val align)
+{
+    return vm_is_pow2(align) ? new_or_null(n, vm_max(align, VM_BLOCK_MIN)) : NULL;
 }
 
 #define NEW(name)                                                                                                      \
@@ -88,7 +76,7 @@ static void *aligned_or_null(size_t n, align_val align, const char *name)
     {                                                                                                                  \
         void *p = vm_malloc_hit(n);                                                                                    \
         (void)tag;                                                                                                     \
-        return VM_LIKELY(p != NULL) ? p : new_or_null(n, VM_BLOCK_MIN, #name);                                         \
+        return VM_LIKELY(p != NULL) ? p : new_or_null(n, VM_BLOCK_MIN);                                                \
     }
 #define NEW_ALIGNED(name)                                                                                              \
     VM_EXPORT void *name(size_t n, align_val align);                                                                   \
@@ -98,7 +86,7 @@ static void *aligned_or_null(size_t n, align_val align, const char *name)
     VM_EXPORT void *name(size_t n, align_val align, nothrow_ref tag)                                                   \
     {                                                                                                                  \
         (void)tag;                                                                                                     \
-        return aligned_or_null(n, align, #name);                                                                       \
+        return aligned_or_null(n, align);                                                                              \
     }
 
 NEW(_Znwm)                                         /* operator new(size_t) */

@@ -14,6 +14,12 @@
 #include "vm/mmu.h"
 #include "vmalloc/vmalloc.h"
 
+#ifdef __clang__
+#define ALIAS_AS(visibility, of) extern visibility __attribute__((alias(VM_API_STRING(of))))
+#else
+#define ALIAS_AS(visibility, of) extern visibility __attribute__((alias(VM_API_STRING(of)), copy(of)))
+#endif
+
 VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
 {
     int saved = errno;
@@ -43,6 +49,11 @@ VM_EXPORT void *VM_API(malloc)(size_t n)
 
     return VM_LIKELY(p != NULL) ? p : vm_api_alloc(n, VM_BLOCK_MIN, false);
 }
+
+/* The exported name can be interposed, the hidden one is ours. */
+ALIAS_AS(VM_HIDDEN, VM_API(malloc)) void *vm_own_malloc(size_t n);
+
+bool vm_api_is_process_malloc(void) { return VM_API(malloc) == vm_own_malloc; }
 
 static VM_NOINLINE void free_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free()"); }
 
@@ -258,11 +269,7 @@ VM_EXPORT int VM_API(mallopt)(int param, int value)
 
 #ifndef VM_PREFIX
 /* Names that programs and old libraries reach into glibc with. */
-#ifdef __clang__
-#define ALIAS(of) VM_EXPORT __attribute__((alias(#of)))
-#else
-#define ALIAS(of) VM_EXPORT __attribute__((alias(#of), copy(of)))
-#endif
+#define ALIAS(of) ALIAS_AS(VM_EXPORT, of)
 ALIAS(malloc) void *__libc_malloc(size_t n);
 ALIAS(free) void __libc_free(void *p);
 ALIAS(calloc) void *__libc_calloc(size_t count, size_t size);

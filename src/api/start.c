@@ -48,7 +48,8 @@ void vm_start(void)
     vm_secret = vm_os_secret();
     vm_secret += vm_is_sealed(VM_BLOCK_END); /* the one secret that would make the end of a list look like a block */
     vm_options_read(secure_getenv("VMALLOC_OPTIONS"));
-    vm_zones_start(vm_options.brk != 0);
+    /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
+    vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();
     vm_heaps_start(vm_stats_start(vm_options.stats));
     have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;

@@ -51,11 +51,25 @@ static struct vm_block *take_block(unsigned class_id, bool *fresh)
     return b;
 }
 
+/* Slow: the system refuses n bytes.  True when something was given back to it that may make room. */
+static bool give_back(size_t n)
+{
+    struct vm_frames_stats frames;
+
+    vm_frames_stats(&frames);
+    if (n > frames.brk_bytes + frames.zone_bytes)
+        return false; /* not even all of it would do */
+    vm_heaps_collect();
+    return vm_frames_trim(0);
+}
+
 static void *alloc_large(size_t n, size_t align, bool zero)
 {
     if (vm_lock_is_mine(&vm_extents_lock))
         return NULL; /* as above */
     struct vm_extent *e = vm_extent_alloc(n, align);
+    if (!e && give_back(n))
+        e = vm_extent_alloc(n, align);
     if (!e)
         return NULL;
     void *p = (void *)e->base;
@@ -74,6 +88,8 @@ void *vm_heap_alloc(size_t n, size_t align, bool zero)
         return alloc_large(vm_max(n, 1), align, zero);
     bool fresh = false;
     struct vm_block *b = take_block(class_id, &fresh);
+    if (!b && !vm_lock_is_mine(&vm_extents_lock) && vm_extents_trim())
+        b = take_block(class_id, &fresh);
     if (!b)
         return NULL;
     if (zero)

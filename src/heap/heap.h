@@ -50,6 +50,7 @@ struct vm_heap {
     struct vm_lock lock;
     struct vm_heap *next;     /* const: the list of all heaps, newest first */
     struct vm_list idle_link; /* in the idle list; under vm_heaps_lock */
+    struct vm_heap **seat;    /* LIVE: the address of its thread's vm_tls; under vm_heaps_lock */
     struct vm_heap *front;    /* owner's: the instrumented face of this heap, once made */
     struct vm_counts counts;  /* owner's */
     uint8_t state;            /* enum vm_heap_state; under vm_heaps_lock */

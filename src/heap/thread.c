@@ -71,13 +71,27 @@ static struct vm_heap *front_of(struct vm_heap *h)
     return h->front;
 }
 
+/* Under vm_heaps_lock: a live heap whose thread must have ended, since its vm_tls is now ours (libc gives the memory of
+   ended threads to new ones).  Such a thread first allocated when its last destructors ran, too late to be told of its
+   end. */
+static struct vm_heap *left_behind(void)
+{
+    struct vm_heap *h = all_heaps;
+
+    while (h && !(h->state == VM_HEAP_LIVE && h->seat == &vm_tls))
+        h = h->next;
+    return h;
+}
+
 /* Slow: the calling thread's first need of a heap. */
 static VM_COLD struct vm_heap *begin_thread(void)
 {
     struct vm_heap *h = NULL;
 
     vm_lock_outer(&vm_heaps_lock);
-    if (!vm_list_empty(&idle_heaps)) {
+    if ((h = left_behind()) != NULL) {
+        /* as it is */
+    } else if (!vm_list_empty(&idle_heaps)) {
         h = VM_CONTAINER_OF(idle_heaps.next, struct vm_heap, idle_link);
         vm_list_remove(&h->idle_link);
         VM_STORE(&idle_count, idle_count - 1);
@@ -85,6 +99,8 @@ static VM_COLD struct vm_heap *begin_thread(void)
     } else {
         h = make_heap(VM_HEAP_LIVE);
     }
+    if (h)
+        h->seat = &vm_tls;
     vm_unlock(&vm_heaps_lock);
     if (!h)
         return NULL;
@@ -177,7 +193,7 @@ void vm_heaps_collect(void)
     struct vm_heap *mine = vm_tls->real;
 
     if (mine) {
-        vm_lock(&mine->lock);
+        vm_lock_outer(&mine->lock);
         quiesce(mine);
         vm_unlock(&mine->lock);
     }
