@@ -1,5 +1,4 @@
-/* The futex mutex of lock.h.  The word follows the usual three states: 0 free, 1 held, 2 held with waiters; see
-   U. Drepper, "Futexes Are Tricky" (2011), mutex2. */
+/* The futex mutex of lock.h, after U. Drepper, "Futexes Are Tricky" (2011), mutex2, with the holder in the word. */
 #include "base/lock.h"
 
 #include <linux/futex.h>
@@ -8,9 +7,17 @@
 
 #include "base/fail.h"
 
-static __thread char self_marker;
+#define WAITERS 1u
 
-uintptr_t vm_thread_self(void) { return (uintptr_t)&self_marker; }
+static __thread uint32_t self __attribute__((tls_model("initial-exec")));
+static uint32_t last_self;
+
+uint32_t vm_thread_self(void)
+{
+    while (VM_UNLIKELY(self == 0))
+        self = __atomic_add_fetch(&last_self, 1, __ATOMIC_RELAXED) & (UINT32_MAX >> 1);
+    return self;
+}
 
 static void futex(uint32_t *word, int op, uint32_t value)
 {
@@ -18,12 +25,18 @@ static void futex(uint32_t *word, int op, uint32_t value)
     syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
+static bool take(struct vm_lock *l, uint32_t mine)
+{
+    uint32_t expected = 0;
+    return __atomic_compare_exchange_n(&l->word, &expected, mine, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
 static VM_COLD void lock_contended(struct vm_lock *l)
 {
+    uint32_t mine = vm_thread_self() << 1;
+
     for (int spin = 0; spin < 100; spin++) {
-        uint32_t expected = 0;
-        if (VM_LOAD(&l->word) == 0
-            && __atomic_compare_exchange_n(&l->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (VM_LOAD(&l->word) == 0 && take(l, mine))
             return;
 #if defined(__x86_64__)
         __builtin_ia32_pause();
@@ -31,19 +44,19 @@ static VM_COLD void lock_contended(struct vm_lock *l)
         __asm__ volatile("yield");
 #endif
     }
-    while (__atomic_exchange_n(&l->word, 2, __ATOMIC_ACQUIRE) != 0)
-        futex(&l->word, FUTEX_WAIT, 2);
+    /* Others may wait as well: who gets the lock from here on keeps the mark. */
+    while (!take(l, mine | WAITERS)) {
+        uint32_t now = VM_LOAD(&l->word);
+        if (now == 0)
+            continue;
+        if (!(now & WAITERS)
+            && !__atomic_compare_exchange_n(&l->word, &now, now | WAITERS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            continue;
+        futex(&l->word, FUTEX_WAIT, now | WAITERS);
+    }
 }
 
-bool vm_trylock(struct vm_lock *l)
-{
-    uint32_t expected = 0;
-
-    if (!__atomic_compare_exchange_n(&l->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-        return false;
-    VM_STORE(&l->owner, vm_thread_self());
-    return true;
-}
+bool vm_trylock(struct vm_lock *l) { return take(l, vm_thread_self() << 1); }
 
 void vm_lock(struct vm_lock *l)
 {
@@ -51,17 +64,15 @@ void vm_lock(struct vm_lock *l)
         return;
     VM_ASSERT(!vm_lock_is_mine(l));
     lock_contended(l);
-    VM_STORE(&l->owner, vm_thread_self());
 }
 
 void vm_unlock(struct vm_lock *l)
 {
-    VM_STORE(&l->owner, (uintptr_t)0);
-    if (__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) == 2)
+    if (__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) & WAITERS)
         futex(&l->word, FUTEX_WAKE, 1);
 }
 
-bool vm_lock_is_mine(const struct vm_lock *l) { return VM_LOAD(&l->owner) == vm_thread_self(); }
+bool vm_lock_is_mine(const struct vm_lock *l) { return VM_LOAD(&l->word) >> 1 == vm_thread_self(); }
 
 void vm_lock_for_fork(struct vm_lock *l)
 {

@@ -17,17 +17,23 @@ enum vm_lock_rank {
     VM_RANK_META,    /* the metadata bump allocator */
 };
 
+/* The holder stands in the word itself: a signal handler never sees a lock that is taken by nobody.
+
+     31                                         1  0
+    +--------------------------------------------+---+
+    | vm_thread_self() of the holder, 0 when free| W |     W: somebody may wait
+    +--------------------------------------------+---+ */
 struct vm_lock {
-    uint32_t word;   /* 0 free, 1 held, 2 held and somebody waits */
-    uint32_t rank;   /* const: enum vm_lock_rank, for the reader and the debugger */
-    uintptr_t owner; /* vm_thread_self() of the holder, 0 when free */
-    bool kept;       /* held by the forking thread before its fork; guarded by the lock itself */
+    uint32_t word;
+    uint32_t rank; /* const: enum vm_lock_rank, for the reader and the debugger */
+    bool kept;     /* held by the forking thread before its fork; guarded by the lock itself */
 };
 
-#define VM_LOCK_INIT(r) {0, (r), 0, false}
+#define VM_LOCK_INIT(r) {0, (r), false}
 
-/* A number that is this thread's alone while it lives; never 0.  The same in the child of its fork. */
-uintptr_t vm_thread_self(void);
+/* A number that is this thread's alone while it lives (until 2^31 threads have come and gone); never 0.  The same in the
+   child of its fork. */
+uint32_t vm_thread_self(void);
 
 void vm_lock(struct vm_lock *l);
 bool vm_trylock(struct vm_lock *l);
