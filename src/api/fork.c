@@ -53,8 +53,7 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
-    if (!unlock_inner())
-        vm_heaps_fork_child();
+    vm_heaps_fork_child(unlock_inner());
     vm_heaps_fork_unlock();
     vm_gate_open();
     if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)

@@ -44,11 +44,19 @@ static struct vm_block *take_block(unsigned class_id, bool *fresh)
         return pop_or_refill(h, class_id, fresh);
     }
     if (vm_lock_is_mine(&h->lock))
-        return NULL; /* a signal handler interrupted our slow path: a shortage is better than a hang */
+        return NULL; /* as interrupted_ourselves() */
     vm_lock_outer(&h->lock);
     b = pop_or_refill(h, class_id, fresh);
     vm_unlock(&h->lock);
     return b;
+}
+
+/* A signal handler interrupted one of our slow paths in this very thread: a shortage, or a block that is not freed, is
+   better than waiting for ourselves. */
+static bool interrupted_ourselves(void)
+{
+    const struct vm_heap *h = vm_tls->real;
+    return vm_lock_is_mine(&vm_extents_lock) || (h && vm_lock_is_mine(&h->lock));
 }
 
 /* Slow: the system refuses n bytes.  True when something was given back to it that may make room. */
@@ -65,8 +73,8 @@ static bool give_back(size_t n)
 
 static void *alloc_large(size_t n, size_t align, bool zero)
 {
-    if (vm_lock_is_mine(&vm_extents_lock))
-        return NULL; /* as above */
+    if (interrupted_ourselves())
+        return NULL;
     struct vm_extent *e = vm_extent_alloc(n, align);
     if (!e && give_back(n))
         e = vm_extent_alloc(n, align);
@@ -88,7 +96,7 @@ void *vm_heap_alloc(size_t n, size_t align, bool zero)
         return alloc_large(vm_max(n, 1), align, zero);
     bool fresh = false;
     struct vm_block *b = take_block(class_id, &fresh);
-    if (!b && !vm_lock_is_mine(&vm_extents_lock) && vm_extents_trim())
+    if (!b && !interrupted_ourselves() && vm_extents_trim())
         b = take_block(class_id, &fresh);
     if (!b)
         return NULL;
@@ -138,7 +146,7 @@ void vm_heap_free(void *p, const char *call)
     struct vm_extent *e = vm_extent_at((uintptr_t)p);
     if (!e)
         vm_misuse(p, call, true);
-    if (!vm_lock_is_mine(&vm_extents_lock))
+    if (!interrupted_ourselves())
         vm_extent_free(e);
 }
 
@@ -191,7 +199,7 @@ void *vm_heap_realloc(void *p, size_t n, const char *call)
     struct vm_extent *e = vm_extent_at((uintptr_t)p);
     if (!e)
         vm_misuse(p, call, false);
-    if (vm_lock_is_mine(&vm_extents_lock))
+    if (interrupted_ourselves())
         return NULL;
     return realloc_large(e, n, call);
 }

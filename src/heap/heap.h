@@ -88,10 +88,11 @@ void vm_heaps_start(bool instrument);
 void vm_thread_end(void);
 
 /* Around fork: all heaps and their list locked, and unlocked (true: some lock was the caller's before).  In the child
-   first, with the locks held: every heap but the caller's becomes idle. */
+   first, with these locks held: every heap but the caller's becomes idle.  interrupted: some other lock was held by the
+   forking thread before. */
 void vm_heaps_fork_lock(void);
 bool vm_heaps_fork_unlock(void);
-void vm_heaps_fork_child(void);
+void vm_heaps_fork_child(bool interrupted);
 
 /* The heap the calling thread allocates from, made when it has none; NULL when it is past its end or there is no
    memory.  And the heap of threads past their end, used under its lock; NULL without memory. */

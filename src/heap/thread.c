@@ -234,13 +234,15 @@ bool vm_heaps_fork_unlock(void)
     return kept;
 }
 
-void vm_heaps_fork_child(void)
+void vm_heaps_fork_child(bool interrupted)
 {
     struct vm_heap *mine = vm_tls->real;
 
+    for (struct vm_heap *h = all_heaps; h; h = h->next)
+        h->counts = (struct vm_counts){0}; /* the parent hands them in */
     /* Forked inside one of our own critical sections, by a signal handler: what it interrupted may be half done, so the
        other heaps stay as they are.  Their blocks can still be freed; what they had to give is not used again. */
-    if (vm_heaps_lock.kept || (mine && mine->lock.kept))
+    if (interrupted || vm_heaps_lock.kept || (mine && mine->lock.kept))
         return;
     for (struct vm_heap *h = all_heaps; h; h = h->next) {
         if (h == mine || h->state != VM_HEAP_LIVE)

@@ -230,6 +230,13 @@ static struct vm_extent *find_fit(const struct vm_tree *tree, size_t size, size_
     return n ? VM_CONTAINER_OF(n, struct vm_extent, node) : NULL;
 }
 
+/* `bytes` of space that holds no pages are about to be touched. */
+static void note_fetched(size_t bytes)
+{
+    if (keep.returned > 0)
+        vm_keep_fetched(&keep, bytes, vm_os.now());
+}
+
 static struct vm_extent *take_kept(size_t size, size_t align)
 {
     struct vm_extent *e = find_fit(&dirty_tree, size, align);
@@ -242,6 +249,8 @@ static struct vm_extent *take_kept(size_t size, size_t align)
     if (!use_free(&e, size, align))
         return NULL;
     e->zeroed = zeroed;
+    if (zeroed)
+        note_fetched(size);
     return e;
 }
 
@@ -287,13 +296,12 @@ static struct vm_extent *take_mapped(size_t size, size_t align)
     struct vm_extent *e = enter_mapping((uintptr_t)p, bytes);
     if (!e)
         return NULL;
-    if (keep.returned > 0)
-        vm_keep_fetched(&keep, size, vm_os.now());
     coalesce(e, VM_EXTENT_CLEAN);
     to_free(e, VM_EXTENT_CLEAN);
     struct vm_extent *whole = e;
     if (use_free(&e, size, align)) {
         e->zeroed = true;
+        note_fetched(size);
         return e;
     }
     from_free(whole); /* descriptors ran out between the two: give it all back */
@@ -446,6 +454,7 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
 
     if (!above || (above->state != VM_EXTENT_DIRTY && above->state != VM_EXTENT_CLEAN) || above->size < more)
         return false;
+    bool clean = above->state == VM_EXTENT_CLEAN;
     if (!use_free(&above, more, vm_os.page_size))
         return false;
     vm_mmu_begin();
@@ -465,6 +474,8 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
     }
     live_bytes += more;
     e->zeroed = false;
+    if (clean)
+        note_fetched(more);
     give_spare(above);
     return true;
 }
@@ -491,6 +502,7 @@ static bool grow_remapped(struct vm_extent *e, size_t size)
         return false;
     live_bytes += size - old;
     e->zeroed = false;
+    note_fetched(size - old);
     return true;
 }
 
