@@ -1,0 +1,529 @@
+/* Unit tests of src/heap: slabs through all their states, messages between heaps, adoption of what ended threads leave,
+   threads past their end, fork, and a random model; vmalloc_check() after every step.  Each case is a process of its
+   own.  Run by `make check`, and by tests/stress/run with sanitizers.  SEED sets the seed. */
+#include "unit.h"
+
+#include "heap/heap.h"
+#include "heap/heap_fast.h"
+#include "heap/slab.h"
+#include "page/zone.h"
+
+int vmt_vmalloc_check(void);
+
+#define SIZE 1000 /* a class with some tens of blocks a slab */
+
+static const struct vm_class *class_of(size_t n) { return &vm_classes[vm_class_of(n)]; }
+
+static struct vm_page *slab_of(const void *p)
+{
+    struct vm_page *page = vm_page_of((uintptr_t)p);
+
+    CHECK(page && page->role != VM_PAGE_FREE);
+    page -= page->tail;
+    CHECK(page->role == VM_PAGE_SLAB);
+    return page;
+}
+
+static struct vm_heap *mine(void) { return vm_heap_mine(); }
+static void check(void) { CHECK(vmt_vmalloc_check()); }
+
+/* Bytes handed out, this thread's outboxes and idle heaps' inboxes emptied first. */
+static size_t used(void)
+{
+    struct vm_heaps_stats s;
+
+    vm_heaps_collect();
+    vm_heaps_collect();
+    vm_heaps_stats(&s);
+    return s.used_bytes;
+}
+
+static void run_thread(void *(*f)(void *), void *arg)
+{
+    pthread_t t;
+    CHECK(pthread_create(&t, NULL, f, arg) == 0);
+    pthread_join(t, NULL);
+}
+
+static unsigned free_blocks(const struct vm_page *slab)
+{
+    unsigned n = 0;
+    for (const struct vm_block *b = slab->free; b != VM_BLOCK_END; b = b->next)
+        n++;
+    return n;
+}
+
+/* ---- One heap ---- */
+
+CHILD_CASE(blocks_of_every_class)
+{
+    for (unsigned id = 1; id < VM_CLASSES; id++) {
+        const struct vm_class *c = &vm_classes[id];
+        size_t n = c->size == VM_SMALL_LIMIT ? VM_SMALL_LIMIT - 1 : c->size;
+        void *p[3];
+        for (unsigned i = 0; i < 3; i++) {
+            p[i] = vmt_malloc(n);
+            CHECK(p[i] && slab_of(p[i])->class_id == id && vmt_malloc_usable_size(p[i]) == c->size);
+            CHECK(slab_of(p[i])->owner == mine() && slab_of(p[i])->size == c->size);
+            CHECK(vm_is_pow2(c->size) ? (uintptr_t)p[i] % vm_min(c->size, VM_SLAB_ALIGN_MAX) == 0 : (uintptr_t)p[i] % 16 == 0);
+            fill(p[i], c->size, id * 10 + i, false);
+        }
+        check();
+        for (unsigned i = 0; i < 3; i++)
+            CHECK(wrong_at(p[i], c->size, c->size, id * 10 + i, false) == SIZE_MAX);
+        vmt_free(p[1]);
+        CHECK(vmt_malloc(n) == p[1]); /* the warmest block comes first */
+        for (unsigned i = 0; i < 3; i++)
+            vmt_free(p[i]);
+        check();
+    }
+    CHECK(slab_of(vmt_malloc(VM_SMALL_LIMIT - 1))->size == VM_SMALL_LIMIT);
+}
+
+/* current -> full -> partial -> freed, and partial -> current. */
+CHILD_CASE(slab_states)
+{
+    const struct vm_class *c = class_of(SIZE);
+    unsigned id = vm_class_of(SIZE), n = c->capacity;
+    void **a = own_memory(sizeof(void *) * n);
+
+    for (unsigned i = 0; i < n; i++) {
+        a[i] = vmt_malloc(SIZE);
+        CHECK(slab_of(a[i]) == slab_of(a[0]));
+        CHECK(slab_of(a[0])->state == VM_SLAB_CURRENT && mine()->current[id] == slab_of(a[0]));
+        check();
+    }
+    struct vm_page *first = slab_of(a[0]);
+    CHECK(first->held == n && first->carved == n && free_blocks(first) == 0);
+
+    void *extra = vmt_malloc(SIZE);
+    struct vm_page *second = slab_of(extra);
+    CHECK(second != first && second->state == VM_SLAB_CURRENT && mine()->current[id] == second);
+    CHECK(first->state == VM_SLAB_FULL);
+    check();
+
+    /* It sleeps until `wake` blocks came back. */
+    unsigned wake = first->wake;
+    CHECK(wake >= 1 && wake <= n);
+    for (unsigned i = 0; i < wake; i++) {
+        CHECK(first->state == VM_SLAB_FULL);
+        vmt_free(a[i]);
+        check();
+    }
+    CHECK(first->state == VM_SLAB_PARTIAL && first->held == n - wake && free_blocks(first) == wake);
+    CHECK(mine()->partial[id].next == &first->list);
+
+    /* The rest but one: still partial.  The last: its frames go back. */
+    for (unsigned i = wake; i + 1 < n; i++)
+        vmt_free(a[i]);
+    CHECK(first->state == VM_SLAB_PARTIAL && first->held == 1);
+    check();
+    vmt_free(a[n - 1]);
+    CHECK(first->role == VM_PAGE_FREE && first->carved == 0 && vm_list_empty(&mine()->partial[id]));
+    check();
+    vmt_free(extra);
+    CHECK(second->state == VM_SLAB_CURRENT && second->role == VM_PAGE_SLAB); /* the current one stays */
+    check();
+    CHECK(used() == 0);
+}
+
+/* A partial slab serves before a new one is made. */
+CHILD_CASE(partial_serves_first)
+{
+    const struct vm_class *c = class_of(SIZE);
+    unsigned id = vm_class_of(SIZE), n = c->capacity;
+    void **a = own_memory(sizeof(void *) * 3 * n);
+
+    for (unsigned i = 0; i < 3 * n; i++)
+        a[i] = vmt_malloc(SIZE);
+    struct vm_page *first = slab_of(a[0]);
+    CHECK(slab_of(a[n]) != first && first->state == VM_SLAB_FULL);
+    for (unsigned i = 0; i < n / 2; i++)
+        vmt_free(a[i]);
+    CHECK(first->state == VM_SLAB_PARTIAL);
+    for (unsigned i = 0; i < n / 2; i++) {
+        a[i] = vmt_malloc(SIZE);
+        CHECK(slab_of(a[i]) == first && first->state == VM_SLAB_CURRENT && mine()->current[id] == first);
+        check();
+    }
+    void *next = vmt_malloc(SIZE);
+    CHECK(slab_of(next) != first);
+    check();
+}
+
+/* Memory that was never asked for is never touched: blocks come to life a page at a time. */
+CHILD_CASE(carving)
+{
+    struct vm_page *slab = slab_of(vmt_malloc(16));
+    size_t a_page = 4096 / 16;
+
+    CHECK(slab->carved == a_page);
+    for (unsigned i = 1; i < a_page; i++)
+        CHECK(slab_of(vmt_malloc(16)) == slab && slab->carved == a_page);
+    CHECK(slab_of(vmt_malloc(16)) == slab && slab->carved == 2 * a_page);
+    check();
+    slab = slab_of(vmt_malloc(50000));
+    CHECK(slab->carved == 1 && slab->capacity > 1);
+}
+
+CHILD_CASE(calloc_is_zero)
+{
+    void *p[40];
+
+    for (unsigned round = 0; round < 3; round++) {
+        for (size_t n = 1; n < 200000; n = n * 3 + 1) {
+            for (unsigned i = 0; i < 40; i++) {
+                p[i] = vmt_calloc(1, n);
+                CHECK(not_zero_at(p[i], vmt_malloc_usable_size(p[i]) < n ? 0 : n) == SIZE_MAX);
+                memset(p[i], 0xff, vmt_malloc_usable_size(p[i]));
+            }
+            for (unsigned i = 0; i < 40; i++)
+                vmt_free(p[i]);
+        }
+        vmt_malloc_trim(0);
+        check();
+    }
+}
+
+/* ---- Blocks freed by other threads ---- */
+
+struct batch {
+    void *p[4096];
+    unsigned n;
+    struct vm_heap *heap; /* of the thread that worked on it */
+};
+static struct batch batch;
+
+static void *free_batch(void *arg)
+{
+    struct batch *b = arg;
+
+    vmt_free(vmt_malloc(1));
+    b->heap = mine();
+    for (unsigned i = 0; i < b->n; i++)
+        vmt_free(b->p[i]);
+    return NULL;
+}
+
+static void *allocate_batch(void *arg)
+{
+    struct batch *b = arg;
+
+    for (unsigned i = 0; i < b->n; i++)
+        b->p[i] = vmt_malloc(SIZE);
+    b->heap = mine();
+    return NULL;
+}
+
+CHILD_CASE(messages_come_home)
+{
+    batch.n = 500;
+    allocate_batch(&batch);
+    struct vm_heap *owner = mine();
+    struct vm_page *slab = slab_of(batch.p[0]);
+    run_thread(free_batch, &batch);
+    CHECK(batch.heap != owner);
+    /* The thread has ended, so nothing is held back; nothing of it is taken in yet either. */
+    CHECK(owner->inbox != NULL && slab->state == VM_SLAB_FULL && slab->held == slab->wake);
+    check();
+    vm_lock(&owner->lock);
+    vm_remote_drain(owner);
+    vm_unlock(&owner->lock);
+    CHECK(owner->inbox == NULL);
+    check();
+    CHECK(used() == 0);
+}
+
+/* What a thread holds back is bounded by VM_OUTBOX_ROOM. */
+static void *free_one_by_one(void *arg)
+{
+    struct batch *b = arg;
+    struct vm_heap *owner = slab_of(b->p[0])->owner;
+    size_t cost = slab_of(b->p[0])->send_cost;
+
+    vmt_free(vmt_malloc(1));
+    size_t held = 0;
+    for (unsigned i = 0; i < b->n; i++) {
+        struct vm_block *before = VM_LOAD(&owner->inbox);
+        vmt_free(b->p[i]);
+        held += cost;
+        if (VM_LOAD(&owner->inbox) != before)
+            held = 0;
+        CHECKF(held <= VM_OUTBOX_ROOM, "%zu held back after %u", held, i);
+    }
+    vm_remote_flush(mine());
+    for (unsigned i = 0; i < VM_OUTBOXES; i++)
+        CHECK(mine()->out[i].head == NULL);
+    return NULL;
+}
+
+CHILD_CASE(outboxes_are_bounded)
+{
+    static const size_t sizes[] = {16, 100, 1000, 8192, 60000};
+
+    for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        batch.n = 200;
+        for (unsigned i = 0; i < batch.n; i++)
+            batch.p[i] = vmt_malloc(sizes[s]);
+        run_thread(free_one_by_one, &batch);
+        CHECK(used() == 0);
+        check();
+    }
+}
+
+/* ---- Threads that end ---- */
+
+CHILD_CASE(heaps_are_used_again)
+{
+    struct vm_heaps_stats s;
+
+    vmt_free(vmt_malloc(1));
+    batch.n = 100;
+    run_thread(allocate_batch, &batch);
+    struct vm_heap *first = batch.heap;
+    CHECK(first->state == VM_HEAP_IDLE);
+    for (unsigned i = 0; i < 50; i++) {
+        free_batch(&batch);
+        run_thread(allocate_batch, &batch);
+        CHECK(batch.heap == first);
+        check();
+    }
+    vm_heaps_stats(&s);
+    CHECK(s.heaps == 2 && s.idle == 1);
+    free_batch(&batch);
+    CHECK(used() == 0);
+}
+
+CHILD_CASE(slabs_of_ended_threads_are_adopted)
+{
+    struct vm_frames_stats before, after;
+
+    vmt_free(vmt_malloc(1));
+    batch.n = 3 * class_of(SIZE)->capacity + 7;
+    run_thread(allocate_batch, &batch);
+    struct vm_heap *ended = batch.heap;
+    struct vm_page *slab = slab_of(batch.p[batch.n - 1]);
+    CHECK(ended != mine() && slab->owner == ended && slab->state == VM_SLAB_PARTIAL);
+    vm_frames_stats(&before);
+    void *p = vmt_malloc(SIZE);
+    vm_frames_stats(&after);
+    CHECK(slab_of(p) == slab && slab->owner == mine() && slab->state == VM_SLAB_CURRENT);
+    CHECK(after.in_use == before.in_use);
+    check();
+    /* Its blocks are ours to free now; those of the slabs that stayed go as messages, and all of it is found again. */
+    for (unsigned i = 0; i < batch.n; i++) {
+        vmt_free(batch.p[i]);
+        if (i % 16 == 0)
+            check();
+    }
+    vmt_free(p);
+    CHECK(used() == 0);
+    check();
+}
+
+/* A message to a heap whose slab went to somebody else on the way. */
+CHILD_CASE(messages_follow_the_slab)
+{
+    vmt_free(vmt_malloc(1));
+    batch.n = 40;
+    run_thread(allocate_batch, &batch);
+    struct vm_page *slab = slab_of(batch.p[0]);
+    struct vm_heap *ended = slab->owner;
+    for (unsigned i = 0; i < 20; i++)
+        vm_remote_send_one(ended, batch.p[i]);
+    vm_lock(&mine()->lock);
+    vm_lock(&ended->lock);
+    CHECK(slab->state == VM_SLAB_PARTIAL);
+    CHECK(vm_slab_take_over(mine(), ended, vm_class_of(SIZE)) && slab->owner == mine());
+    vm_remote_drain(ended);
+    CHECK(ended->inbox == NULL && mine()->inbox != NULL);
+    vm_unlock(&ended->lock);
+    vm_remote_drain(mine());
+    CHECK(mine()->inbox == NULL);
+    vm_unlock(&mine()->lock);
+    check();
+    for (unsigned i = 20; i < 40; i++)
+        vmt_free(batch.p[i]);
+    CHECK(used() == 0);
+}
+
+static void *work_past_the_end(void *arg)
+{
+    struct batch *b = arg;
+
+    b->p[0] = vmt_malloc(SIZE);
+    b->p[1] = vmt_malloc(SIZE);
+    vm_thread_end();
+    CHECK(vm_heap_mine() == NULL);
+    vmt_free(b->p[1]);
+    for (unsigned i = 1; i < b->n; i++) {
+        b->p[i] = i % 3 ? vmt_malloc(SIZE) : vmt_calloc(1, 100 + i);
+        CHECK(b->p[i] && (i % 3 || not_zero_at(b->p[i], 100 + i) == SIZE_MAX));
+        memset(b->p[i], 1, 100 + i % 50);
+        CHECK(slab_of(b->p[i])->owner == vm_heap_shared());
+    }
+    void *large = vmt_realloc(vmt_malloc(5), 300000);
+    CHECK(large);
+    vmt_free(large);
+    for (unsigned i = 1; i < b->n; i += 2)
+        vmt_free(b->p[i]);
+    return NULL;
+}
+
+CHILD_CASE(threads_past_their_end)
+{
+    for (unsigned round = 0; round < 5; round++) {
+        batch.n = 400;
+        run_thread(work_past_the_end, &batch);
+        check();
+        for (unsigned i = 0; i < batch.n; i += 2)
+            vmt_free(batch.p[i]);
+        check();
+    }
+    /* The shared heap takes its blocks in when it is used the next time. */
+    batch.n = 2;
+    run_thread(work_past_the_end, &batch);
+    vmt_free(batch.p[0]);
+    vm_heaps_collect(); /* sends what this thread holds back */
+    vm_lock(&vm_heap_shared()->lock);
+    vm_remote_drain(vm_heap_shared());
+    vm_unlock(&vm_heap_shared()->lock);
+    CHECK(used() == 0);
+}
+
+/* ---- Fork ---- */
+
+static pthread_barrier_t barrier;
+
+static void *wait_with_blocks(void *arg)
+{
+    allocate_batch(arg);
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    return NULL;
+}
+
+/* In the child the heaps of the threads it does not have are idle, and their blocks can be freed. */
+CHILD_CASE(fork_leaves_idle_heaps)
+{
+    struct vm_heaps_stats s;
+    pthread_t t;
+    int status;
+
+    if (UNIT_SANITIZED)
+        return; /* their fork handlers do not expect a child to go on with several threads gone */
+    CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+    vmt_free(vmt_malloc(1));
+    batch.n = 1000;
+    CHECK(pthread_create(&t, NULL, wait_with_blocks, &batch) == 0);
+    pthread_barrier_wait(&barrier);
+    vm_heaps_stats(&s);
+    CHECK(s.idle == 0 && s.heaps == 2);
+    pid_t child = fork();
+    if (child == 0) {
+        vm_heaps_stats(&s);
+        CHECK(s.idle == 1 && s.heaps == 2);
+        CHECK(batch.heap->state == VM_HEAP_IDLE);
+        check();
+        void *p = vmt_malloc(SIZE);
+        CHECK(slab_of(p)->owner == mine() && slab_of(p) == slab_of(batch.p[999]));
+        vmt_free(p);
+        for (unsigned i = 0; i < batch.n; i++)
+            vmt_free(batch.p[i]);
+        check();
+        CHECK(used() == 0);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(batch.heap->state == VM_HEAP_LIVE);
+    pthread_barrier_wait(&barrier);
+    pthread_join(t, NULL);
+    free_batch(&batch);
+    CHECK(used() == 0);
+}
+
+/* ---- Random model of one thread, with threads that end in between ---- */
+
+#define SLOTS 3000
+
+CHILD_CASE(random_model)
+{
+    static struct {
+        unsigned char *p;
+        size_t n;
+        uint64_t id;
+    } slot[SLOTS];
+    uint64_t r = unit_seed(), id = 1;
+    unsigned steps = UNIT_SANITIZED ? 8000 : 40000;
+
+    for (unsigned step = 0; step < steps; step++) {
+        unsigned i = (unsigned)below(&r, SLOTS), phase = step / 2000;
+        if (!slot[i].p && below(&r, 4) < (phase % 2 ? 1 : 3)) {
+            slot[i].n = phase % 3 == 0 ? 1 + below(&r, 200) : phase % 3 == 1 ? 990 + below(&r, 20) : log_uniform(&r, 16);
+            slot[i].p = vmt_malloc(slot[i].n);
+            slot[i].id = id++;
+            CHECK(slot[i].p && vmt_malloc_usable_size(slot[i].p) >= slot[i].n);
+            fill(slot[i].p, slot[i].n, slot[i].id, true);
+        } else if (slot[i].p) {
+            CHECK(wrong_at(slot[i].p, slot[i].n, slot[i].n, slot[i].id, true) == SIZE_MAX);
+            vmt_free(slot[i].p);
+            slot[i].p = NULL;
+        }
+        if (step % 5000 == 0) {
+            batch.n = 300;
+            run_thread(allocate_batch, &batch);
+            free_batch(&batch);
+        }
+        if (step < 3000 || step % 50 == 0)
+            check();
+    }
+    for (unsigned i = 0; i < SLOTS; i++)
+        vmt_free(slot[i].p);
+    CHECK(used() == 0);
+    check();
+}
+
+/* vmalloc_check must find what it is there to find. */
+CHILD_CASE(check_finds_faults)
+{
+    struct vm_page *slab = slab_of(vmt_malloc(SIZE));
+    struct vm_block *b = slab->free;
+
+    check();
+    slab->held++;
+    CHECK(!vmt_vmalloc_check());
+    slab->held--;
+    slab->free = b->next;
+    CHECK(!vmt_vmalloc_check());
+    slab->free = b;
+    b->seal++;
+    CHECK(!vmt_vmalloc_check());
+    b->seal--;
+    slab->state = VM_SLAB_FULL;
+    CHECK(!vmt_vmalloc_check());
+    slab->state = VM_SLAB_CURRENT;
+    check();
+    mine()->current[slab->class_id] = slab + 1;
+    CHECK(!vmt_vmalloc_check());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CHILD_TEST(blocks_of_every_class),
+        CHILD_TEST(slab_states),
+        CHILD_TEST(partial_serves_first),
+        CHILD_TEST(carving),
+        CHILD_TEST(calloc_is_zero),
+        CHILD_TEST(messages_come_home),
+        CHILD_TEST(outboxes_are_bounded),
+        CHILD_TEST(heaps_are_used_again),
+        CHILD_TEST(slabs_of_ended_threads_are_adopted),
+        CHILD_TEST(messages_follow_the_slab),
+        CHILD_TEST(threads_past_their_end),
+        CHILD_TEST(fork_leaves_idle_heaps),
+        CHILD_TEST(random_model),
+        CHILD_TEST(check_finds_faults),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
