@@ -277,7 +277,8 @@ static void random_pages(void **state)
         memset(reference, 0, sizeof reference);
         for (unsigned step = 0; step < 4000; step++) {
             unsigned from = (unsigned)below(&r, PAGES), n = (unsigned)log_uniform(&r, 9);
-            n = n > 511 ? 511 : n > PAGES - from ? PAGES - from : n;
+            n = n > 511 ? 511 : n;
+            n = n > PAGES - from ? PAGES - from : n;
             vm_pte leaf = one_in(&r, 2) ? leaf_of(1 + step, VM_KIND_ZONE) : 0;
             if (leaf)
                 map(&t, bases[b] + from * PAGE, n * PAGE, leaf);
