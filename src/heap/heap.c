@@ -176,8 +176,10 @@ static void *move(void *p, size_t old, size_t n, const char *call)
 static void *realloc_large(struct vm_extent *e, size_t n, const char *call)
 {
     if (n <= e->size) {
-        /* Stays where it is; pages it does not need any more go back, but for a last one below the border. */
-        vm_extent_resize(e, n, true);
+        /* Stays where it is.  Pages that it does not need any more go back, unless they are no more than growth asks for
+           ahead. */
+        if (e->size - n > e->size / GROWTH_SHARE)
+            vm_extent_resize(e, n, true);
         return (void *)e->base;
     }
     size_t roomy = n + e->size / GROWTH_SHARE;
