@@ -197,7 +197,7 @@ static void storm_of_signals(void)
 	__atomic_store_n(&storm_over, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
-	CHECKF(signals_seen > 100, "%d signals", (int)signals_seen);
+	CHECKF(signals_seen > 0, "%d signals", (int)signals_seen);
 }
 
 /* ---- other ways to a child ---- */
