@@ -523,8 +523,11 @@ CHILD_CASE(limited_address_space)
 {
     static struct run r[300];
 
-    if (UNIT_SANITIZED)
-        return; /* what the sanitizers reserve is above any limit */
+    if (UNIT_SANITIZED) {
+        puts("SKIP: limited_address_space: what a sanitizer reserves is above any limit");
+        fflush(stdout);
+        return;
+    }
     fake.pool = mmap(NULL, 16 * VM_MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(fake.pool != MAP_FAILED);
     fake.address_limit = 200 * VM_MIB;
