@@ -38,12 +38,14 @@ static void carve(struct vm_page *slab)
 static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
     slab->state = VM_SLAB_CURRENT;
+    slab->held++;
     set_current(h, class_id, slab);
 }
 
 /* Partial lists have slabs with freed blocks in front of those that have only room. */
 static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
+    slab->held--;
     if (has_free(slab)) {
         slab->state = VM_SLAB_PARTIAL;
         vm_list_push_front(&h->partial[class_id], &slab->list);
@@ -197,7 +199,7 @@ bool vm_slab_check(const struct vm_page *slab)
         return false;
     switch (slab->state) {
     case VM_SLAB_CURRENT:
-        return slab->held == slab->carved - (uint64_t)n;
+        return slab->held == slab->carved - (uint64_t)n + 1;
     case VM_SLAB_PARTIAL:
         return slab->held == slab->carved - (uint64_t)n && slab->held > 0 && (n > 0 || has_room(slab));
     default:

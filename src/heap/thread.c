@@ -255,10 +255,13 @@ void vm_heaps_fork_child(bool interrupted)
 static void count_slab(struct vm_page *slab, void *arg)
 {
     struct vm_heaps_stats *s = arg;
-    size_t carved = VM_LOAD(&slab->carved);
+    size_t carved = VM_LOAD(&slab->carved), used = VM_LOAD(&slab->held);
+    uint8_t state = VM_LOAD(&slab->state);
 
+    used += state == VM_SLAB_FULL ? carved - slab->wake : 0;
+    used -= state == VM_SLAB_CURRENT;
     s->slab_bytes += carved * slab->size;
-    s->used_bytes += ((VM_LOAD(&slab->state) == VM_SLAB_FULL ? carved - slab->wake : 0) + VM_LOAD(&slab->held)) * slab->size;
+    s->used_bytes += used * slab->size;
 }
 
 void vm_heaps_stats(struct vm_heaps_stats *s)

@@ -11,12 +11,12 @@
        carved = handed out + |free| + (on its way home as a message)
 
    `free` is one list: the owner's free pushes, malloc pops, the warmest block first.  `held` counts the blocks not on
-   it, and the free that brings it to 0 makes the owner look at the slab:
+   it (and more, see below), and the free that brings it to 0 makes the owner look at the slab:
 
-       state     in                       held             at 0
-       CURRENT   heap->current[class]     carved - |free|  nothing: the slab serves on
-       PARTIAL   heap->partial[class]     carved - |free|  the slab is empty: its frames go back
-       FULL      no list                  wake - |free|    `wake` blocks came back: PARTIAL, held = capacity - wake
+       state     in                       held                 at 0
+       CURRENT   heap->current[class]     carved - |free| + 1  never: an empty slab that serves goes on serving
+       PARTIAL   heap->partial[class]     carved - |free|      the slab is empty: its frames go back
+       FULL      no list                  wake - |free|        `wake` blocks came back: PARTIAL, held = capacity - wake
 
    so that one test finds both what became empty and what is worth serving from again.  wake is 1/32 of the capacity, at
    least 1: a slab that served again at its first free block would be full again at the next malloc.
