@@ -22,10 +22,15 @@
 #define VM_OUTBOX_ROOM 8192
 #define VM_OUTBOX_BLOCK_COST 240
 
+/* Batches come in by several lists in turn: the owner walks them side by side, so that the cache misses of one list,
+   each of which must be over before the next block of it is known, overlap with those of the others. */
+#define VM_INBOXES 4
+
 struct vm_outbox {
     struct vm_heap *owner;
     struct vm_block *head, *tail; /* head NULL: empty */
     int32_t room;                 /* below 0: send it */
+    uint32_t turn;                /* modulo VM_INBOXES: the list that the next batch goes to */
 };
 
 /* What the thread has done since it last handed it in; only kept when statistics are on (src/report/stats.c). */
@@ -56,7 +61,7 @@ struct vm_heap {
     uint8_t state;            /* enum vm_heap_state; under vm_heaps_lock */
 
     /* Other threads'. */
-    struct vm_block *inbox VM_ALIGNED(VM_CACHE_LINE); /* blocks freed by others, newest first */
+    struct vm_block *inbox[VM_INBOXES] VM_ALIGNED(VM_CACHE_LINE); /* blocks freed by others, newest first */
 } VM_ALIGNED(VM_CACHE_LINE);
 
 /* This thread's heap, its front, or one of the two constant heaps: none yet, or no more. */

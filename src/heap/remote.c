@@ -1,20 +1,21 @@
-/* Messages between heaps; see remote.h.  An inbox is a stack: senders push a whole batch with one compare-and-swap,
-   the owner takes all of it with one exchange, so that no order of threads can lose or repeat a block. */
+/* Messages between heaps; see remote.h.  An inbox is four stacks: senders push a whole batch onto one of them with
+   one compare-and-swap, the owner takes all of each with one exchange, so that no order of threads can lose or repeat a
+   block. */
 #include "heap/remote.h"
 
 #include "heap/heap_fast.h"
 #include "heap/slab.h"
 
-static void send(struct vm_heap *owner, struct vm_block *head, struct vm_block *tail)
+static void send(struct vm_block **inbox, struct vm_block *head, struct vm_block *tail)
 {
-    struct vm_block *old = VM_LOAD(&owner->inbox);
+    struct vm_block *old = VM_LOAD(inbox);
 
     do
         vm_block_seal(tail, old);
-    while (!__atomic_compare_exchange_n(&owner->inbox, &old, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    while (!__atomic_compare_exchange_n(inbox, &old, head, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
-void vm_remote_send_one(struct vm_heap *owner, struct vm_block *b) { send(owner, b, b); }
+void vm_remote_send_one(struct vm_heap *owner, struct vm_block *b) { send(&owner->inbox[0], b, b); }
 
 void vm_outbox_reuse(struct vm_outbox *box, struct vm_heap *owner)
 {
@@ -27,7 +28,7 @@ void vm_outbox_reuse(struct vm_outbox *box, struct vm_heap *owner)
     box->owner = owner;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (head)
-        send(to, head, tail);
+        send(&to->inbox[box->turn++ % VM_INBOXES], head, tail);
 }
 
 void vm_remote_free(struct vm_heap *h, struct vm_page *slab, struct vm_block *b)
@@ -65,20 +66,44 @@ VM_INLINE struct vm_page *slab_of(const struct vm_block *b)
     return VM_LIKELY(VM_PEEK(&p->carved) != 0) ? p : p - p->tail;
 }
 
+VM_INLINE void take_in(struct vm_heap *h, struct vm_block *b)
+{
+    struct vm_page *slab = slab_of(b);
+    struct vm_heap *owner = VM_PEEK(&slab->owner);
+
+    if (VM_UNLIKELY(owner != h)) { /* the slab was adopted while the message was on its way */
+        vm_remote_send_one(owner, b);
+        return;
+    }
+    vm_slab_push(slab, b);
+    if (VM_UNLIKELY(--slab->held == 0))
+        vm_slab_event_locked(h, slab);
+}
+
 void vm_remote_drain(struct vm_heap *h)
 {
-    if (VM_LOAD(&h->inbox) == NULL)
-        return;
-    for (struct vm_block *b = __atomic_exchange_n(&h->inbox, NULL, __ATOMIC_ACQUIRE), *next; b; b = next) {
-        struct vm_page *slab = slab_of(b);
-        struct vm_heap *owner = VM_PEEK(&slab->owner);
-        next = b->next;
-        if (VM_UNLIKELY(owner != h)) { /* the slab was adopted while the message was on its way */
-            vm_remote_send_one(owner, b);
-            continue;
-        }
-        vm_slab_push(slab, b);
-        if (--slab->held == 0)
-            vm_slab_event_locked(h, slab);
+    struct vm_block *list[VM_INBOXES];
+
+    for (unsigned i = 0; i < VM_INBOXES; i++)
+        list[i] = VM_LOAD(&h->inbox[i]) ? __atomic_exchange_n(&h->inbox[i], NULL, __ATOMIC_ACQUIRE) : NULL;
+
+    struct vm_block *a = list[0], *b = list[1], *c = list[2], *d = list[3];
+    _Static_assert(VM_INBOXES == 4, "walked by four variables");
+    while (a && b && c && d) {
+        struct vm_block *next_a = a->next, *next_b = b->next, *next_c = c->next, *next_d = d->next;
+        take_in(h, a);
+        take_in(h, b);
+        take_in(h, c);
+        take_in(h, d);
+        a = next_a;
+        b = next_b;
+        c = next_c;
+        d = next_d;
     }
+    struct vm_block *rest[VM_INBOXES] = {a, b, c, d};
+    for (unsigned i = 0; i < VM_INBOXES; i++)
+        for (struct vm_block *at = rest[i], *next; at; at = next) {
+            next = at->next;
+            take_in(h, at);
+        }
 }
