@@ -41,5 +41,3 @@ bool vm_mmu_check(void)
     vm_unlock(&vm_mmu_lock);
     return good;
 }
-
-size_t vm_mmu_table_bytes(void) { return (size_t)VM_LOAD(&shadow.tables) * sizeof(struct vm_table); }

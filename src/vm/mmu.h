@@ -30,7 +30,4 @@ vm_pte vm_mmu_lookup(uintptr_t address);
 /* All invariants of the table hold.  For tests: no other thread may be mapping. */
 bool vm_mmu_check(void);
 
-/* Bytes of tables in use. */
-size_t vm_mmu_table_bytes(void);
-
 #endif
