@@ -79,8 +79,6 @@ VM_INLINE bool vm_free_foreign_hit(struct vm_page *slab, struct vm_block *b)
     if (VM_UNLIKELY(box->owner != owner))
         return false;
     vm_outbox_put(box, slab, b);
-    if (VM_UNLIKELY(box->room < 0))
-        vm_outbox_reuse(box, owner);
     return true;
 }
 

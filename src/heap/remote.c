@@ -39,8 +39,6 @@ void vm_remote_free(struct vm_heap *h, struct vm_page *slab, struct vm_block *b)
     if (box->owner != owner)
         vm_outbox_reuse(box, owner);
     vm_outbox_put(box, slab, b);
-    if (box->room < 0)
-        vm_outbox_reuse(box, owner);
 }
 
 void vm_remote_flush(struct vm_heap *h)

@@ -34,6 +34,7 @@ VM_INLINE struct vm_outbox *vm_outbox_for(struct vm_heap *h, const struct vm_hea
     return (struct vm_outbox *)(void *)box;
 }
 
+/* Fast: puts a block of the box's owner in, and sends them all when that was the last it has room for. */
 VM_INLINE void vm_outbox_put(struct vm_outbox *box, const struct vm_page *slab, struct vm_block *b)
 {
     struct vm_block *head = box->head;
@@ -43,6 +44,8 @@ VM_INLINE void vm_outbox_put(struct vm_outbox *box, const struct vm_page *slab, 
         box->tail = b;
     VM_STORE_RELEASE(&box->head, b);
     box->room -= (int32_t)slab->send_cost;
+    if (VM_UNLIKELY(box->room < 0))
+        vm_outbox_reuse(box, box->owner);
 }
 
 #endif
