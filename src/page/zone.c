@@ -1,8 +1,12 @@
 /* Growing zones and handing out frame runs; see zone.h.  Everything here is guarded by vm_frames_lock; readers without
    it touch only vm_brk and descriptors of blocks they hold.
 
-   Invariants (vm_zone_check): a chunk is in bucket[longest run of its free bits], in none when that is 0; a frame has
-   its free bit set just when its role is FREE and it lies in [first frame of ours, top); clean is a subset of free. */
+   Frames that are resident already serve before clean ones, so that a program's peak RSS is not raised by memory that
+   lies free elsewhere.
+
+   Invariants (vm_zone_check): a chunk is in by_free[longest run of its free bits] and in by_dirty[longest run of those
+   that are not clean], in none of an array when that is 0; a frame has its free bit set just when its role is FREE and it
+   lies in [first frame of ours, top); clean is a subset of free. */
 #include "page/zone.h"
 
 #include <sys/mman.h>
@@ -25,11 +29,12 @@
 #define KEEP_FLOOR (16 * VM_MIB)
 
 struct vm_chunk {
-    struct vm_list list; /* in bucket[] */
+    struct vm_list in_free;  /* in by_free[] */
+    struct vm_list in_dirty; /* in by_dirty[] */
     struct vm_zone *zone;
     uint32_t free;  /* bit i: frame i is free */
     uint32_t clean; /* bit i: frame i is free and reads as zero, not resident */
-    uint8_t pad[32];
+    uint8_t pad[16];
 };
 _Static_assert(sizeof(struct vm_chunk) == 64, "64 chunks describe READY_STEP in one page");
 
@@ -39,7 +44,8 @@ struct vm_brk vm_brk;
 /* All below: guarded by vm_frames_lock. */
 static struct vm_zone brk_zone;
 static struct vm_zone *zones;                        /* newest first; the brk zone is the last when it exists */
-static struct vm_list bucket[VM_CHUNK_FRAMES + 1];   /* chunks by their longest free run */
+static struct vm_list by_free[VM_CHUNK_FRAMES + 1];  /* chunks by their longest free run */
+static struct vm_list by_dirty[VM_CHUNK_FRAMES + 1]; /* chunks by their longest run of dirty frames */
 static size_t used_frames, dirty_frames, clean_frames;
 static size_t brk_frames, zone_frames;
 static struct vm_keep keep = {.floor = KEEP_FLOOR};
@@ -66,13 +72,21 @@ static unsigned find_run(uint32_t bits, unsigned n)
     return bits ? (unsigned)__builtin_ctz(bits) : 32;
 }
 
+static uint32_t dirty_bits(const struct vm_chunk *c) { return c->free & ~c->clean; }
+
+static void to_bucket(struct vm_list buckets[], struct vm_list *node, uint32_t bits)
+{
+    unsigned run = longest_run(bits);
+
+    vm_list_remove(node);
+    if (run > 0)
+        vm_list_push_front(&buckets[run], node);
+}
+
 static void rebucket(struct vm_chunk *c)
 {
-    unsigned run = longest_run(c->free);
-
-    vm_list_remove(&c->list);
-    if (run > 0)
-        vm_list_push_front(&bucket[run], &c->list);
+    to_bucket(by_free, &c->in_free, c->free);
+    to_bucket(by_dirty, &c->in_dirty, dirty_bits(c));
 }
 
 static struct vm_chunk *chunk_at(const struct vm_zone *z, uintptr_t address)
@@ -116,7 +130,8 @@ static void add_frames(struct vm_zone *z, uintptr_t from, uintptr_t to)
         uint32_t bit = 1u << ((at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1));
         if (!c->zone) {
             c->zone = z;
-            vm_list_init(&c->list);
+            vm_list_init(&c->in_free);
+            vm_list_init(&c->in_dirty);
         }
         p->zone = z;
         p->start = at;
@@ -130,8 +145,10 @@ static void add_frames(struct vm_zone *z, uintptr_t from, uintptr_t to)
 
 void vm_zones_start(bool use_brk)
 {
-    for (unsigned i = 0; i <= VM_CHUNK_FRAMES; i++)
-        vm_list_init(&bucket[i]);
+    for (unsigned i = 0; i <= VM_CHUNK_FRAMES; i++) {
+        vm_list_init(&by_free[i]);
+        vm_list_init(&by_dirty[i]);
+    }
 
     uintptr_t brk = use_brk ? (uintptr_t)vm_os.sbrk(0) : 0;
     if (brk == 0)
@@ -273,25 +290,45 @@ static bool grow(unsigned n)
     return grow_brk(least * VM_FRAME_BYTES) || grow_zone(n * VM_FRAME_BYTES);
 }
 
-static struct vm_chunk *find_chunk(unsigned n)
+/* The node of the chunk whose longest run fits n most tightly, or NULL. */
+static struct vm_list *tightest(const struct vm_list buckets[], unsigned n)
 {
     for (unsigned run = n; run <= VM_CHUNK_FRAMES; run++)
-        if (!vm_list_empty(&bucket[run]))
-            return VM_CONTAINER_OF(bucket[run].next, struct vm_chunk, list);
+        if (!vm_list_empty(&buckets[run]))
+            return buckets[run].next;
     return NULL;
+}
+
+/* A chunk with n free frames in a row and which of them to take; NULL when there is none. */
+static struct vm_chunk *find_frames(unsigned n, uint32_t *mask)
+{
+    struct vm_list *node = tightest(by_dirty, n);
+    struct vm_chunk *c;
+
+    if (node) {
+        c = VM_CONTAINER_OF(node, struct vm_chunk, in_dirty);
+        *mask = run_mask(find_run(dirty_bits(c), n), n);
+        return c;
+    }
+    node = tightest(by_free, n);
+    if (!node)
+        return NULL;
+    c = VM_CONTAINER_OF(node, struct vm_chunk, in_free);
+    *mask = run_mask(find_run(c->free, n), n);
+    return c;
 }
 
 struct vm_page *vm_frames_alloc(unsigned n, bool *zeroed)
 {
     struct vm_page *first = NULL;
+    uint32_t mask;
 
     vm_lock(&vm_frames_lock);
-    struct vm_chunk *c = find_chunk(n);
+    struct vm_chunk *c = find_frames(n, &mask);
     /* A foreign move of the break can spoil the run that growth made room for; the second growth starts behind it. */
     for (int tries = 0; !c && tries < 3 && grow(n); tries++)
-        c = find_chunk(n);
+        c = find_frames(n, &mask);
     if (c) {
-        uint32_t mask = run_mask(find_run(c->free, n), n);
         unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
         *zeroed = clean == n;
         c->free &= ~mask;
@@ -322,29 +359,37 @@ void vm_page_reset(struct vm_page *p)
     p->size = p->capacity = p->send_cost = p->wake = 0;
 }
 
+/* Returns the chunk's dirty frames to the system; how many. */
+static size_t purge_chunk(struct vm_chunk *c)
+{
+    size_t purged = 0;
+
+    for (uint32_t dirty = dirty_bits(c); dirty != 0;) {
+        unsigned first = (unsigned)__builtin_ctz(dirty);
+        uint32_t rest = ~(dirty >> first);
+        unsigned n = rest ? (unsigned)__builtin_ctz(rest) : 32;
+        uint32_t mask = run_mask(first, n);
+        dirty &= ~mask;
+        if (vm_os.purge((char *)chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT) != 0)
+            continue; /* stays dirty: nothing is lost */
+        c->clean |= mask;
+        purged += n;
+    }
+    dirty_frames -= purged;
+    clean_frames += purged;
+    if (purged > 0)
+        rebucket(c);
+    return purged;
+}
+
 /* Returns dirty frames to the system, highest chunk of the newest zone first, until at most `target` are left. */
 static size_t purge_frames(size_t target)
 {
     size_t purged = 0;
 
-    for (struct vm_zone *z = zones; z; z = z->next) {
-        for (size_t i = (z->top - z->base + VM_CHUNK_BYTES - 1) >> VM_CHUNK_SHIFT; i-- > 0 && dirty_frames > target;) {
-            struct vm_chunk *c = &z->chunks[i];
-            for (uint32_t dirty = c->free & ~c->clean; dirty != 0;) {
-                unsigned first = (unsigned)__builtin_ctz(dirty);
-                uint32_t rest = ~(dirty >> first);
-                unsigned n = rest ? (unsigned)__builtin_ctz(rest) : 32;
-                uint32_t mask = run_mask(first, n);
-                dirty &= ~mask;
-                if (vm_os.purge((char *)chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT) != 0)
-                    continue; /* stays dirty: nothing is lost */
-                c->clean |= mask;
-                dirty_frames -= n;
-                clean_frames += n;
-                purged += n;
-            }
-        }
-    }
+    for (struct vm_zone *z = zones; z; z = z->next)
+        for (size_t i = (z->top - z->base + VM_CHUNK_BYTES - 1) >> VM_CHUNK_SHIFT; i-- > 0 && dirty_frames > target;)
+            purged += purge_chunk(&z->chunks[i]);
     if (purged > 0)
         vm_keep_returned(&keep, purged * VM_FRAME_BYTES, vm_os.now());
     return purged;
@@ -441,13 +486,20 @@ void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg)
     vm_unlock(&vm_frames_lock);
 }
 
+static bool in_bucket(const struct vm_list buckets[], const struct vm_list *node, uint32_t bits)
+{
+    const struct vm_list *bucket = &buckets[longest_run(bits)];
+
+    if (bits == 0)
+        return vm_list_empty(node);
+    for (const struct vm_list *l = bucket->next; l != bucket; l = l->next)
+        if (l == node)
+            return true;
+    return false;
+}
+
 static bool check_chunk(const struct vm_chunk *c, size_t *free_frames, size_t *clean)
 {
-    unsigned run = longest_run(c->free);
-    bool listed = run == 0;
-
-    for (const struct vm_list *l = bucket[run].next; run > 0 && l != &bucket[run] && !listed; l = l->next)
-        listed = l == &c->list;
     for (unsigned i = 0; i < VM_CHUNK_FRAMES; i++) {
         const struct vm_page *p = page_at(c->zone, chunk_base(c) + ((size_t)i << VM_FRAME_SHIFT));
         if ((c->free >> i & 1) && (p->role != VM_PAGE_FREE || p->carved != 0 || p->start >= c->zone->top))
@@ -455,7 +507,8 @@ static bool check_chunk(const struct vm_chunk *c, size_t *free_frames, size_t *c
     }
     *free_frames += (size_t)__builtin_popcount(c->free);
     *clean += (size_t)__builtin_popcount(c->clean);
-    return listed && (c->clean & ~c->free) == 0;
+    return (c->clean & ~c->free) == 0 && in_bucket(by_free, &c->in_free, c->free)
+        && in_bucket(by_dirty, &c->in_dirty, dirty_bits(c));
 }
 
 bool vm_zone_check(void)

@@ -1,6 +1,7 @@
 /* Zones and their frames.  A zone is a range of addresses with a mem_map: zone 0 is the brk heap, the others are mmap'd
-   when the break cannot grow.  Frames are handed out in runs of 1 to 32 that never cross a 2 MiB chunk; the chunk whose
-   longest free run fits most tightly serves first, so that chunks fill up and others become wholly free. */
+   when the break cannot grow.  Frames are handed out in runs of 1 to 32 that never cross a 2 MiB chunk, resident ones
+   first; the chunk whose longest run fits most tightly serves first, so that chunks fill up and others become wholly
+   free. */
 #ifndef VM_ZONE_H
 #define VM_ZONE_H
 

@@ -271,6 +271,21 @@ CHILD_CASE(purge_refused)
     check_run(&b);
 }
 
+CHILD_CASE(resident_frames_serve_first)
+{
+    struct run low, middle, high, above, next;
+
+    start(true, 0);
+    CHECK(take(&low, 2) && take(&middle, 8) && take(&high, 4) && take(&above, 32));
+    give(&low);
+    CHECK(vm_frames_trim(0)); /* a hole that fits well, lies low and is not resident */
+    uintptr_t resident = high.page->start;
+    give(&high);
+    CHECK(take(&next, 2) && next.page->start == resident);
+    CHECK(take(&next, 2) && next.page->start == resident + 2 * VM_FRAME_BYTES);
+    CHECK(take(&next, 2) && next.page->start < middle.page->start);
+}
+
 CHILD_CASE(trim_lowers_the_break)
 {
     struct run r[20];
@@ -590,6 +605,7 @@ int main(void)
         CHILD_TEST(runs_of_every_length),
         CHILD_TEST(zero_is_said_only_where_it_is_true),
         CHILD_TEST(purge_refused),
+        CHILD_TEST(resident_frames_serve_first),
         CHILD_TEST(trim_lowers_the_break),
         CHILD_TEST(trim_stops_at_what_is_in_use),
         CHILD_TEST(trim_refused),
