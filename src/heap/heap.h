@@ -50,6 +50,8 @@ struct vm_heap {
 
     /* Owner's, or the lock holder's while idle. */
     struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
+    struct vm_list quiet;               /* current slabs that became empty, the latest first */
+    size_t quiet_bytes;                 /* derived: what they hold */
     struct vm_outbox out[VM_OUTBOXES];
 
     struct vm_lock lock;
@@ -103,6 +105,9 @@ void vm_heaps_fork_child(bool interrupted);
    memory.  And the heap of threads past their end, used under its lock; NULL without memory. */
 struct vm_heap *vm_heap_mine(void);
 struct vm_heap *vm_heap_shared(void);
+
+/* Heaps that threads are using now; without a lock. */
+unsigned vm_heaps_live(void);
 
 /* All heaps, newest first, linked by next. */
 struct vm_heap *vm_heaps_newest(void);

@@ -9,6 +9,10 @@
 
 #define WAKE_SHARE 32 /* see page.h */
 
+/* What empty current slabs may hold: that much together in all threads, or that much in one when threads are many. */
+#define QUIET_BYTES_ALL VM_MIB
+#define QUIET_BYTES_EACH (32 * VM_KIB)
+
 /* Slow: points every entry that serves the class at the slab. */
 static void set_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
@@ -38,14 +42,31 @@ static void carve(struct vm_page *slab)
 static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
     slab->state = VM_SLAB_CURRENT;
-    slab->held++;
     set_current(h, class_id, slab);
+}
+
+static void current_to_quiet(struct vm_heap *h, struct vm_page *slab)
+{
+    slab->state = VM_SLAB_QUIET;
+    slab->held++;
+    slab->quiet_bytes = (uint32_t)(slab->carved * slab->size);
+    h->quiet_bytes += slab->quiet_bytes;
+    vm_list_push_front(&h->quiet, &slab->list);
+}
+
+static void quiet_to_current(struct vm_heap *h, struct vm_page *slab)
+{
+    slab->state = VM_SLAB_CURRENT;
+    slab->held--;
+    h->quiet_bytes -= slab->quiet_bytes;
+    vm_list_remove(&slab->list);
 }
 
 /* Partial lists have slabs with freed blocks in front of those that have only room. */
 static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
-    slab->held--;
+    if (slab->state == VM_SLAB_QUIET)
+        quiet_to_current(h, slab);
     if (has_free(slab)) {
         slab->state = VM_SLAB_PARTIAL;
         vm_list_push_front(&h->partial[class_id], &slab->list);
@@ -58,7 +79,7 @@ static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, str
     }
 }
 
-static void partial_to_freed(struct vm_page *slab)
+static void to_freed(struct vm_page *slab)
 {
     unsigned frames = slab->frames;
 
@@ -75,12 +96,32 @@ static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
     vm_list_push_front(&h->partial[slab->class_id], &slab->list);
 }
 
+/* Lets empty current slabs go until what the others hold is within bounds. */
+static void retire_quiet(struct vm_heap *h)
+{
+    size_t bound = vm_max(QUIET_BYTES_ALL / vm_max(vm_heaps_live(), 1u), QUIET_BYTES_EACH);
+
+    while (h->quiet_bytes > bound) {
+        struct vm_page *slab = VM_CONTAINER_OF(h->quiet.prev, struct vm_page, list);
+        quiet_to_current(h, slab);
+        if (slab->held > 0)
+            continue;
+        set_current(h, slab->class_id, (struct vm_page *)(uintptr_t)&vm_slab_none);
+        to_freed(slab);
+    }
+}
+
 void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
 {
+    if (slab->state == VM_SLAB_CURRENT) {
+        current_to_quiet(h, slab);
+        retire_quiet(h);
+        return;
+    }
     if (slab->state == VM_SLAB_FULL)
         full_to_partial(h, slab);
     if (slab->state == VM_SLAB_PARTIAL && slab->held == 0)
-        partial_to_freed(slab);
+        to_freed(slab);
 }
 
 /* Slow: a slab from fresh frames. */
@@ -120,10 +161,11 @@ static struct vm_page *first_partial(struct vm_heap *h, unsigned class_id)
 
 struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
 {
-    struct vm_page *slab = h->current[class_id], *other;
+    struct vm_page *slab, *other;
 
     *fresh = false;
     vm_remote_drain(h);
+    slab = h->current[class_id];
     if (has_free(slab))
         return slab;
     /* Freed blocks before untouched ones, one's own before those of ended threads, those before fresh frames. */
@@ -162,7 +204,7 @@ void vm_slabs_park(struct vm_heap *h)
         set_current(h, id, (struct vm_page *)(uintptr_t)&vm_slab_none);
         current_to_partial_or_full(h, id, slab);
         if (slab->state == VM_SLAB_PARTIAL && slab->held == 0)
-            partial_to_freed(slab);
+            to_freed(slab);
     }
 }
 
@@ -199,6 +241,8 @@ bool vm_slab_check(const struct vm_page *slab)
         return false;
     switch (slab->state) {
     case VM_SLAB_CURRENT:
+        return slab->held == slab->carved - (uint64_t)n;
+    case VM_SLAB_QUIET:
         return slab->held == slab->carved - (uint64_t)n + 1;
     case VM_SLAB_PARTIAL:
         return slab->held == slab->carved - (uint64_t)n && slab->held > 0 && (n > 0 || has_room(slab));

@@ -24,6 +24,7 @@ void (*vm_thread_begin_hook)(void);
 static struct vm_heap *all_heaps; /* newest first; written under vm_heaps_lock, read by anyone */
 static struct vm_list idle_heaps; /* under vm_heaps_lock */
 static size_t idle_count;
+static unsigned live_count; /* heaps in state LIVE; written under vm_heaps_lock */
 static struct vm_heap *shared_heap; /* for threads past their end; const: once made */
 static bool instrumented;           /* const: after start-up */
 
@@ -48,6 +49,7 @@ static struct vm_heap *make_heap(enum vm_heap_state state)
     init_entries(h);
     for (unsigned i = 0; i < VM_CLASSES; i++)
         vm_list_init(&h->partial[i]);
+    vm_list_init(&h->quiet);
     vm_list_init(&h->idle_link);
     h->lock.rank = VM_RANK_HEAP;
     h->real = h;
@@ -96,8 +98,9 @@ static VM_COLD struct vm_heap *begin_thread(void)
         vm_list_remove(&h->idle_link);
         VM_STORE(&idle_count, idle_count - 1);
         h->state = VM_HEAP_LIVE;
-    } else {
-        h = make_heap(VM_HEAP_LIVE);
+        VM_STORE(&live_count, live_count + 1);
+    } else if ((h = make_heap(VM_HEAP_LIVE)) != NULL) {
+        VM_STORE(&live_count, live_count + 1);
     }
     if (h)
         h->seat = &vm_tls;
@@ -134,6 +137,8 @@ struct vm_heap *vm_heap_shared(void)
     return shared_heap;
 }
 
+unsigned vm_heaps_live(void) { return VM_LOAD(&live_count); }
+
 struct vm_heap *vm_heaps_newest(void) { return VM_LOAD_ACQUIRE(&all_heaps); }
 
 /* Under h's lock: everything h has to give stands in its partial lists afterwards. */
@@ -148,6 +153,7 @@ static void quiesce(struct vm_heap *h)
 static void to_idle(struct vm_heap *h)
 {
     h->state = VM_HEAP_IDLE;
+    VM_STORE(&live_count, live_count - 1);
     vm_list_push_front(&idle_heaps, &h->idle_link);
     VM_STORE(&idle_count, idle_count + 1);
 }
@@ -259,7 +265,7 @@ static void count_slab(struct vm_page *slab, void *arg)
     uint8_t state = VM_LOAD(&slab->state);
 
     used += state == VM_SLAB_FULL ? carved - slab->wake : 0;
-    used -= state == VM_SLAB_CURRENT;
+    used -= state == VM_SLAB_QUIET;
     s->slab_bytes += carved * slab->size;
     s->used_bytes += used * slab->size;
 }
@@ -284,7 +290,8 @@ static void check_slab(struct vm_page *slab, void *arg)
 
     if (slab->owner == c->mine || slab->owner->state == VM_HEAP_IDLE)
         c->good = c->good && vm_slab_check(slab)
-            && (slab->state != VM_SLAB_CURRENT || slab->owner->current[slab->class_id] == slab);
+            && ((slab->state != VM_SLAB_CURRENT && slab->state != VM_SLAB_QUIET)
+                || slab->owner->current[slab->class_id] == slab);
 }
 
 bool vm_heap_check(void)

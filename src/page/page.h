@@ -14,9 +14,13 @@
    it (and more, see below), and the free that brings it to 0 makes the owner look at the slab:
 
        state     in                       held                 at 0
-       CURRENT   heap->current[class]     carved - |free| + 1  never: an empty slab that serves goes on serving
+       CURRENT   heap->current[class]     carved - |free|      the slab is empty: QUIET
+       QUIET     heap->current[class]     carved - |free| + 1  never: an empty slab that serves goes on serving
        PARTIAL   heap->partial[class]     carved - |free|      the slab is empty: its frames go back
        FULL      no list                  wake - |free|        `wake` blocks came back: PARTIAL, held = capacity - wake
+
+   QUIET slabs stand in heap->quiet, too.  What they hold is bounded; when there is too much of it, the one that became
+   quiet first is looked at: empty, its frames go back; else it is CURRENT again.
 
    so that one test finds both what became empty and what is worth serving from again.  wake is 1/32 of the capacity, at
    least 1: a slab that served again at its first free block would be full again at the next malloc.
@@ -52,7 +56,7 @@ enum vm_page_role {
     VM_PAGE_TAIL, /* another frame of a slab: carved 0 sends every free to the slow path */
 };
 
-enum vm_slab_state { VM_SLAB_CURRENT, VM_SLAB_PARTIAL, VM_SLAB_FULL };
+enum vm_slab_state { VM_SLAB_CURRENT, VM_SLAB_QUIET, VM_SLAB_PARTIAL, VM_SLAB_FULL };
 
 struct vm_page {
     /* Owner line. */
@@ -61,8 +65,9 @@ struct vm_page {
     uint8_t state;         /* enum vm_slab_state */
     bool virgin;           /* blocks not carved yet read as zero */
     uint8_t pad0[2];
-    struct vm_list list; /* in heap->partial[class] */
-    uint8_t pad1[32];
+    struct vm_list list;  /* in heap->partial[class] or heap->quiet */
+    uint32_t quiet_bytes; /* QUIET: its share of heap->quiet_bytes */
+    uint8_t pad1[28];
 
     /* Shared line. */
     uint64_t magic;        /* see vm_block_index() */

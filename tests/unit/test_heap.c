@@ -104,7 +104,7 @@ CHILD_CASE(slab_states)
         check();
     }
     struct vm_page *first = slab_of(a[0]);
-    CHECK(first->held == n + 1 && first->carved == n && free_blocks(first) == 0);
+    CHECK(first->held == n && first->carved == n && free_blocks(first) == 0);
 
     void *extra = vmt_malloc(SIZE);
     struct vm_page *second = slab_of(extra);
@@ -132,9 +132,41 @@ CHILD_CASE(slab_states)
     CHECK(first->role == VM_PAGE_FREE && first->carved == 0 && vm_list_empty(&mine()->partial[id]));
     check();
     vmt_free(extra);
-    CHECK(second->state == VM_SLAB_CURRENT && second->role == VM_PAGE_SLAB); /* the current one stays */
+    CHECK(second->state == VM_SLAB_QUIET && second->role == VM_PAGE_SLAB); /* the current one stays */
+    CHECK(mine()->current[id] == second && second->held == 1);
     check();
     CHECK(used() == 0);
+}
+
+/* Current slabs that became empty hold a MiB at most; what is looked at in turn and found in use stays. */
+CHILD_CASE(quiet_slabs_are_bounded)
+{
+    void *kept[VM_CLASSES], *p[16];
+
+    for (unsigned id = 1; id < VM_CLASSES; id++) {
+        size_t size = vm_classes[id].size - (id == VM_CLASSES - 1);
+        unsigned n = vm_min(vm_classes[id].capacity, 16u);
+        for (unsigned i = 0; i < n; i++)
+            p[i] = vmt_malloc(size);
+        for (unsigned i = 0; i < n; i++)
+            vmt_free(p[i]);
+        kept[id] = id % 3 == 0 ? vmt_malloc(size) : NULL; /* from the slab that is quiet by now */
+        CHECK(mine()->quiet_bytes <= VM_MIB);
+        check();
+    }
+    size_t held = 0;
+    for (unsigned id = 1; id < VM_CLASSES; id++) {
+        struct vm_page *slab = mine()->current[id];
+        if (kept[id]) {
+            CHECK(slab == slab_of(kept[id]));
+            vmt_free(kept[id]);
+            check();
+        }
+    }
+    for (unsigned id = 1; id < VM_CLASSES; id++)
+        if (mine()->current[id] != &vm_slab_none)
+            held += mine()->current[id]->carved * mine()->current[id]->size;
+    CHECK(held <= VM_MIB && held == mine()->quiet_bytes && used() == 0);
 }
 
 /* A partial slab serves before a new one is made. */
@@ -525,6 +557,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CHILD_TEST(blocks_of_every_class),
         CHILD_TEST(slab_states),
+        CHILD_TEST(quiet_slabs_are_bounded),
         CHILD_TEST(partial_serves_first),
         CHILD_TEST(carving),
         CHILD_TEST(calloc_is_zero),
