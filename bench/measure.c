@@ -1,12 +1,14 @@
 /* Runs one program under one allocator and tells what it cost. Started by
-   bench/figures, once for each measurement, because it is small: the kernel
+   bench/run, once for each measurement, because it is small: the kernel
    counts a process's peak RSS from before its exec, so the launcher's own size
    is the least that can be seen.
    usage: measure FD LIBRARY PROGRAM ARGS...
    LIBRARY is preloaded, "-" for none. Writes one line to descriptor FD: wall,
    user and system time in microseconds, peak RSS in KiB, minor and major
-   faults, and the exit status (128 + N for signal N). A program that takes ten
-   minutes is ended by SIGALRM. */
+   faults, and the exit status (128 + N for signal N). Times and faults are those
+   of the program and of every child it waited for, the peak RSS is that of the
+   largest of these processes. A program that takes ten minutes is ended by
+   SIGALRM. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
    nearly all of them are freed within a few calls; one in about eighty stays
    for 8192 steps or so, so that the short-lived blocks churn between
    long-lived ones.
-   usage: cfrac [STEPS]; prints a checksum. bench/figures runs it. */
+   usage: cfrac [STEPS]; prints a checksum. bench/run runs it. */
 #include "loops.h"
 
 #include <string.h>

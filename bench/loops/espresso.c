@@ -4,7 +4,7 @@
    freed all the time; the arrays that hold them grow by realloc from 64 bytes
    to some kilobytes; the last 64 results stay alive and are freed in random
    order, so sizes and lifetimes mix.
-   usage: espresso [COVERS]; prints a checksum. bench/figures runs it. */
+   usage: espresso [COVERS]; prints a checksum. bench/run runs it. */
 #include "loops.h"
 
 #include <string.h>

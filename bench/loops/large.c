@@ -4,7 +4,7 @@
    is kept: "all" of it (a program that makes an array of zeros, and the
    default), one byte in every 4 KiB ("pages"), or its first and last byte only
    ("ends", the price of the calls alone).
-   usage: large [BLOCKS [FILL]]; prints a checksum. bench/figures runs it. */
+   usage: large [BLOCKS [FILL]]; prints a checksum. bench/run runs it. */
 #include "loops.h"
 
 #include <string.h>

@@ -5,7 +5,7 @@
    that of the work. Each thread is "bound" to a processor of its own, so that
    the blocks do travel between caches: "unbound", the scheduler may put both
    threads on one processor, and that is a different measurement.
-   usage: prodcons [BATCHES [bound|unbound]]; prints a checksum. bench/figures
+   usage: prodcons [BATCHES [bound|unbound]]; prints a checksum. bench/run
    runs it. */
 #define _GNU_SOURCE
 #include "loops.h"
