@@ -55,6 +55,13 @@ class Results:
         runs = self.samples.get((kind, workload), {}).get(allocator, [])
         return any(sample["round"] == number for sample in runs)
 
+    def statuses(self):
+        """The exit statuses other than 0 that a command of the user's had."""
+        return sorted({s["extra"]["exit_status"]
+                       for row in self.samples.values()
+                       for runs in row.values() for s in runs
+                       if s["extra"].get("exit_status")})
+
     def kinds(self):
         return [kind for kind in KINDS if self.rows(kind)]
 
@@ -313,10 +320,10 @@ def details(results, kind):
         key for (its_kind, _), row in results.samples.items()
         if its_kind == kind for runs in row.values() for s in runs
         for key, value in s["extra"].items()
-        if isinstance(value, (int, float))))
-    header = ["workload and allocator", "wall", "user + sys",
-              "peak RSS MiB", "minor faults", "wall / best peer",
-              "CPU / best peer", "RSS / best peer"] + extras
+        if isinstance(value, (int, float)) and key != "exit_status"))
+    header = [kind, "wall", "user + sys", "peak RSS MiB", "minor faults",
+              "wall / best peer", "CPU / best peer", "RSS / best peer"]
+    header += extras
     lines = []
     for workload in results.rows(kind):
         ratios = {m: results.ratios(kind, workload, m) for m in MEASURES}
@@ -324,7 +331,7 @@ def details(results, kind):
             runs = results.samples.get((kind, workload), {}).get(name, [])
             if not results.values(kind, workload, name, "wall"):
                 continue
-            line = [f"{workload} {name}",
+            line = [name if kind == "command" else f"{workload}, {name}",
                     time_text([s["wall"] for s in runs]),
                     time_text([s["cpu"] for s in runs]),
                     rss_text([s["rss"] for s in runs]),
@@ -348,32 +355,42 @@ def troubles(results):
 def rounds_text(results):
     counts = {len(runs) for row in results.samples.values()
               for runs in row.values()}
-    if not counts:
-        return "nothing was measured"
     low, high = min(counts), max(counts)
     return (f"medians of {low if low == high else f'{low} to {high}'} "
             f"interleaved round{'s' if high > 1 else ''}")
 
 
-def small_tables(results):
-    """What is printed at the end: the means, then the ratios of each row."""
+def main_tables(results):
+    """What is printed at the end, in parts: the means and the ratios of each
+    row, or all figures of a command of the user's."""
+    if not results.samples:
+        return ["Nothing was measured."]
     parts = [f"Ratios to the best peer, the best of all but {OURS}; "
-             f"{rounds_text(results)}. Less is better.", overview(results)]
+             f"{rounds_text(results)}. Less is better."]
+    if results.kinds() == ["command"]:
+        return parts + [details(results, "command")]
+    parts.append(overview(results))
     for measure in MEASURES:
-        parts.append(f"## {TITLES[measure][0].upper()}{TITLES[measure][1:]} / best peer")
+        title = TITLES[measure]
+        parts.append(f"## {title[0].upper()}{title[1:]} / best peer")
         parts += [matrix(results, kind, measure) for kind in results.kinds()]
-    return "\n\n".join(parts)
+    return parts
+
+
+FIGURES = """## All figures
+
+Median (least..greatest). Peak RSS is the kernel's high-water mark of the
+largest process of the workload, its program and libraries included. Times of
+the micro-benchmarks are of one operation."""
 
 
 def to_markdown(results, plots=()):
     context = results.context
-    parts = [f"# Benchmarks of {context['date'][:10]}", small_tables(results)]
+    parts = [f"# Benchmarks of {context['date'][:10]}"] + main_tables(results)
     parts += [f"![{name}]({name}.svg)" for name in plots]
-    parts.append("## All figures\n\nMedian (least..greatest). Peak RSS is the "
-                 "kernel's high-water mark of the largest process of the "
-                 "workload, its program and libraries included. Times of the "
-                 "micro-benchmarks are of one operation.")
-    parts += [details(results, kind) for kind in results.kinds()]
+    if results.kinds() != ["command"]:
+        parts.append(FIGURES)
+        parts += [details(results, kind) for kind in results.kinds()]
     about = [f"- {key[1]}: {line}" for key, line in results.about.items()]
     if about:
         parts.append("## Workloads\n\n" + "\n".join(about))

@@ -116,6 +116,7 @@ class Workload:
                   "extra": {}}
         if self.may_fail:
             sample["output"] += f" status {status}"
+            sample["extra"]["exit_status"] = status
         return sample
 
     def run_client(self, server, output, complaints):
