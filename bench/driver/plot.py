@@ -21,7 +21,7 @@ POINTS = "time-and-memory"  # the name of the figure with the points
 CEILING = 2.5          # bars end here; their value stands above them
 BARS_IN_A_PANEL = 10   # workloads in one panel
 NAME_WIDTH = 11        # characters of a workload's name on one line
-PANEL_WIDTH, KEY_WIDTH = 1250, 190
+GROUP_WIDTH, LEAST_WIDTH, KEY_WIDTH = 115, 660, 190
 BAR_HEIGHT, LINE = 200, 16
 SQUARE = 480           # one panel of the points
 TICS = [1, 2, 0.5, 5, 10, 1.5, 3, 0.7, 20, 50, 1.2, 0.8, 1.1, 0.9, 1.3, 1.05,
@@ -105,7 +105,9 @@ def bars_script(results, kind):
     panels = [(m, row) for m in ("wall", "rss") for row in rows]
     below = [LINE * lines_of(row) + 45 for _, row in panels]
     height = 40 + sum(below) + (BAR_HEIGHT + 20) * len(panels)
-    width = PANEL_WIDTH + KEY_WIDTH
+    groups = max(len(row) for row in rows)
+    panel_width = max(100 + GROUP_WIDTH * groups, LEAST_WIDTH)
+    width = panel_width + KEY_WIDTH
     top = height - 40
     lines = ["set multiplot title "
              + quoted(f"{kind}: medians relative to the best peer "
@@ -115,7 +117,7 @@ def bars_script(results, kind):
              f"set ytics 0,0.5,{CEILING}", "set xtics font ',11' noenhanced",
              "set tics nomirror out scale 0.5", "set border 3",
              f"set lmargin at screen {95 / width:.4f}",
-             f"set rmargin at screen {(PANEL_WIDTH - 10) / width:.4f}",
+             f"set rmargin at screen {(panel_width - 10) / width:.4f}",
              "set key noenhanced vertical Left reverse maxcols 1 at screen "
              f"{(width - 10) / width:.4f}, screen {top / height:.4f} "
              "right top"]
@@ -127,7 +129,7 @@ def bars_script(results, kind):
                   f"set ylabel {quoted(R.TITLES[measure] + ' / best peer')}",
                   f"set xtics ({tics})",
                   f"set xlabel 'workload' offset 0,{1 - lines_of(row)}",
-                  f"set xrange [-0.6:{max(len(row), 4) - 0.4}]"]
+                  f"set xrange [-0.6:{groups - 0.4}]"]
         lines += data + ["plot " + ", \\\n  ".join(plots), "unset key"]
         top -= BAR_HEIGHT + below[number] + 20
     lines.append("unset multiplot")
