@@ -1,0 +1,50 @@
+/* Row 23: how a 32-bit kernel reaches physical memory: the direct map (physical + PAGE_OFFSET) for the first 896 MiB,
+   fixed-map slots, the permanent kmap (a window of 1024 entries, found by a hash of the frame, reused after a flush
+   when a full round was made) and atomic kmap slots, a few for each processor. */
+#ifndef VM_SIM_KMAP_H
+#define VM_SIM_KMAP_H
+
+#include "sim/paging.h"
+#include "sim/zone.h"
+
+#define VM_SIM_KMAP_ENTRIES 1024
+#define VM_SIM_KMAP_BUCKETS 128
+#define VM_SIM_KMAP_ATOMIC_SLOTS 13 /* one for each kind of use, for each processor */
+#define VM_SIM_FIXMAP_SLOTS 64
+
+struct vm_sim_kmap_entry {
+    vm_sim_pfn frame; /* VM_SIM_NO_FRAME: none */
+    uint32_t count;   /* 0: free; 1: free, but its old translation is not yet flushed; n + 1: n users */
+    uint16_t hash_next; /* index, or UINT16_MAX */
+};
+
+struct vm_sim_kmaps {
+    uint64_t page_offset;   /* of the direct map */
+    uint64_t direct_end;    /* bytes of physical memory in it */
+    uint64_t pkmap_base, fixmap_base, atomic_base;
+    struct vm_sim_kmap_entry entry[VM_SIM_KMAP_ENTRIES];
+    uint16_t bucket[VM_SIM_KMAP_BUCKETS];
+    unsigned last;          /* where the search goes on */
+    uint64_t flushes, searches, waits;
+    unsigned processors;
+    vm_sim_pfn *atomic;     /* [processors * VM_SIM_KMAP_ATOMIC_SLOTS] */
+    struct vm_sim_memory *memory;
+    struct vm_sim_pt *kernel;
+    struct vm_sim_events *events;
+};
+
+void vm_sim_kmaps_init(struct vm_sim_kmaps *k, uint64_t page_offset, uint64_t direct_bytes, unsigned processors,
+                       struct vm_sim_memory *memory, struct vm_sim_pt *kernel, struct vm_sim_events *events);
+void vm_sim_kmaps_free(struct vm_sim_kmaps *k);
+
+uint64_t vm_sim_direct_map(const struct vm_sim_kmaps *k, vm_sim_pfn frame); /* 0: HIGHMEM */
+vm_sim_pfn vm_sim_direct_frame(const struct vm_sim_kmaps *k, uint64_t linear);
+/* The address of the frame, mapped when it is HIGHMEM; 0 when all 1024 entries are in use (a real caller would sleep). */
+uint64_t vm_sim_kmap(struct vm_sim_kmaps *k, vm_sim_pfn frame);
+void vm_sim_kunmap(struct vm_sim_kmaps *k, vm_sim_pfn frame);
+uint64_t vm_sim_kmap_atomic(struct vm_sim_kmaps *k, unsigned processor, unsigned slot, vm_sim_pfn frame);
+void vm_sim_kunmap_atomic(struct vm_sim_kmaps *k, unsigned processor, unsigned slot);
+uint64_t vm_sim_fixmap(struct vm_sim_kmaps *k, unsigned slot, vm_sim_pfn frame);
+bool vm_sim_kmaps_check(const struct vm_sim_kmaps *k);
+
+#endif
