@@ -20,6 +20,8 @@ LOOPS = {"cfrac": "120000", "espresso": "25", "prodcons": "6000",
          "large": "60"}
 QUICK_MICRO = os.path.join(BENCH, "micro", "quick")
 QUICK_MIN_TIME = "--benchmark_min_time=0.05"
+# What Google Benchmark adds to the name of a case.
+SUFFIXES = "/(iterations:[0-9]+|process_time|real_time|manual_time)"
 NOT_INSTALLED = 77
 TIME_LIMIT_S = 600   # as in measure.c
 GRACE_S = 30         # for a server to end, or for a client without a server
@@ -260,10 +262,11 @@ def micro_cases(binaries, quick):
         raise Missing(f"{path} --benchmark_list_tests failed, "
                       + status_text(listing.returncode))
     patterns = quick_patterns() if quick else ["*"]
-    for name in listing.stdout.split("\n"):
-        if not name or not matches(name, patterns):
+    for line in listing.stdout.split():
+        name = re.sub(SUFFIXES, "", line)
+        if not matches(name, patterns) and not matches(line, patterns):
             continue
-        escaped = re.sub(r"([][.*+?^$(){}|\\])", r"\\\1", name)
+        escaped = re.sub(r"([][.*+?^$(){}|\\])", r"\\\1", line)
         argv = [path, f"--benchmark_filter=^{escaped}$",
                 "--benchmark_format=json"]
         case = MicroCase("micro", name,
