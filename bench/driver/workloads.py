@@ -2,6 +2,7 @@
 bench/loops, the programs of bench/programs, the cases of bench/micro, and a
 command of the user's own (scripts/compare). Every run goes through the
 launcher bench/measure.c, so that no memory of this process is counted."""
+import concurrent.futures
 import fnmatch
 import hashlib
 import json
@@ -23,8 +24,9 @@ QUICK_MIN_TIME = "--benchmark_min_time=0.05"
 # What Google Benchmark adds to the name of a case.
 SUFFIXES = "/(iterations:[0-9]+|process_time|real_time|manual_time)"
 NOT_INSTALLED = 77
-TIME_LIMIT_S = 600   # as in measure.c
-GRACE_S = 30         # for a server to end, or for a client without a server
+TIME_LIMIT_S = 600        # of one run, as in measure.c
+QUICK_TIME_LIMIT_S = 30
+GRACE_S = 10  # for a server to end, or for a client without a server
 
 
 class Failed(Exception):
@@ -71,6 +73,7 @@ class Workload:
     keeps_output = True
     may_fail = False  # an exit status other than 0 is the program's own way
     stdin = os.devnull
+    time_limit = TIME_LIMIT_S
 
     def __init__(self, kind, name, argv, cwd=None, env=None):
         self.kind, self.name, self.argv = kind, name, argv
@@ -96,7 +99,10 @@ class Workload:
             try:
                 if self.client:
                     wall = self.run_client(child, output, complaints)
-                child.wait()
+                child.wait(self.time_limit)
+            except subprocess.TimeoutExpired:
+                raise Failed(f"not done after {self.time_limit} s"
+                             + tail(complaints)) from None
             finally:
                 if child.poll() is None:
                     os.killpg(child.pid, signal.SIGKILL)
@@ -129,7 +135,7 @@ class Workload:
                                   stdout=output, stderr=complaints,
                                   start_new_session=True)
         try:
-            limit = TIME_LIMIT_S
+            limit = self.time_limit
             while client.poll() is None:
                 if server.poll() is not None:
                     limit = min(limit, time.monotonic() - start + GRACE_S)
@@ -137,7 +143,7 @@ class Workload:
                     client.wait(1)
                 except subprocess.TimeoutExpired:
                     if time.monotonic() - start > limit:
-                        raise Failed("the client hangs"
+                        raise Failed("the client does not end"
                                      + tail(complaints)) from None
             elapsed = time.monotonic() - start
             if client.returncode != 0:
@@ -216,9 +222,11 @@ def ask(name, *args):
 
 
 def program(binaries, name, quick):
+    """The workload and its line of description; makes its inputs if they are
+    not there yet."""
     folder = os.path.join(binaries, "data", name)
     os.makedirs(folder, exist_ok=True)
-    env = environment(LC_ALL="C", TZ="UTC")
+    scale = "quick" if quick else "full"
 
     def need(*args):
         status, out, err = ask(name, *args)
@@ -230,14 +238,14 @@ def program(binaries, name, quick):
             raise Missing(f"{args[0]} failed, {status_text(status)}: {reason}")
         return out
 
-    scale = ["quick"] if quick else []
-    need("prepare", folder)
-    argv = need("command", folder, *scale).split("\n")
-    workload = Workload("programs", name, argv, cwd=folder, env=env)
-    if ask(name, "kind")[1] == "server":
+    need("prepare", folder, scale)
+    argv = need("command", folder, scale).split("\n")
+    workload = Workload("programs", name, argv, cwd=folder,
+                        env=environment(LC_ALL="C", TZ="UTC"))
+    if " client DIR" in need("--help"):
         workload.client = [os.path.join(PROGRAMS, name), "client", folder,
-                           *scale]
-    return workload, ask(name, "describe")[1]
+                           scale]
+    return workload, need("describe")
 
 
 def quick_patterns():
@@ -288,7 +296,7 @@ def matches(name, patterns):
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def find(binaries, kinds, only, quick, results, say):
+def find(binaries, kinds, only, quick, results, say, quiet):
     """All workloads of these kinds whose name, or kind/name, matches. What
     cannot run is told to `say` and noted in the results."""
     def skip(name, reason):
@@ -303,19 +311,27 @@ def find(binaries, kinds, only, quick, results, say):
     found = []
     if "loops" in kinds:
         found += [w for w in loops(binaries, quick) if wanted("loops", w.name)]
-    for name in program_names() if "programs" in kinds else []:
-        if not wanted("programs", name):
-            continue
-        try:
-            workload, line = program(binaries, name, quick)
-            results.about["programs", name] = line
-            found.append(workload)
-        except Missing as error:
-            skip(f"programs/{name}", error)
+    if "programs" in kinds:
+        names = [n for n in program_names() if wanted("programs", n)]
+        if not quiet and not all(os.path.isdir(os.path.join(
+                binaries, "data", name)) for name in names):
+            say("making the inputs of the programs (this once)")
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            prepared = [(name, pool.submit(program, binaries, name, quick))
+                        for name in names]
+        for name, future in prepared:
+            try:
+                workload, line = future.result()
+                results.about["programs", name] = line
+                found.append(workload)
+            except Missing as error:
+                skip(f"programs/{name}", error)
     if "micro" in kinds:
         try:
             found += [case for case in micro_cases(binaries, quick)
                       if wanted("micro", case.name)]
         except Missing as error:
             skip("micro", error)
+    for workload in found:
+        workload.time_limit = QUICK_TIME_LIMIT_S if quick else TIME_LIMIT_S
     return found
