@@ -5,7 +5,7 @@
 #   make_inputs     writes everything that a run needs, for both scales, the same on every machine
 #   show_command    calls `arguments` with the command to measure; $scale is full or quick
 #   run_client      only for servers: uses the server that the command started, then makes it end
-# What the command prints must not depend on the allocator.
+# What the command prints, and a client of a server, must not depend on the allocator.
 
 set -eu
 set -o pipefail
