@@ -20,7 +20,7 @@ PROGRAMS = os.path.join(BENCH, "programs")
 LOOPS = {"cfrac": "120000", "espresso": "25", "prodcons": "6000",
          "large": "60"}
 QUICK_MICRO = os.path.join(BENCH, "micro", "quick")
-QUICK_MIN_TIME = "--benchmark_min_time=0.05"
+MIN_TIME, QUICK_MIN_TIME = 0.2, 0.05  # seconds, of a micro-benchmark
 # What Google Benchmark adds to the name of a case.
 SUFFIXES = "/(iterations:[0-9]+|process_time|real_time|manual_time)"
 NOT_INSTALLED = 77
@@ -275,11 +275,11 @@ def micro_cases(binaries, quick):
         if not matches(name, patterns) and not matches(line, patterns):
             continue
         escaped = re.sub(r"([][.*+?^$(){}|\\])", r"\\\1", line)
-        argv = [path, f"--benchmark_filter=^{escaped}$",
-                "--benchmark_format=json"]
-        case = MicroCase("micro", name,
-                         argv + ([QUICK_MIN_TIME] if quick else []), env=env)
-        yield case
+        least = QUICK_MIN_TIME if quick else MIN_TIME
+        yield MicroCase("micro", name, [
+            path, f"--benchmark_filter=^{escaped}$",
+            "--benchmark_format=json", f"--benchmark_min_time={least}"],
+                        env=env)
 
 
 def command(argv, stdin, check):
