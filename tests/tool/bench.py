@@ -421,6 +421,24 @@ def test_libraries_named_by_the_caller():
     expect("status of a name used twice", call("allocators", "glibc=" + LIBRARY).returncode, 2)
 
 
+# ---- scripts/compare ----------------------------------------------------------------------------------------------
+
+def test_scripts_compare():
+    def compare(*arguments):
+        return call("../scripts/compare", *arguments)
+
+    out = os.path.join(WORK, "out")
+    done = compare("-q", "-n", "2", "--allocators", "glibc,libvmalloc", "--output", out, "--", "sh", "-c", "exit $1", "sh", "0")
+    expect("status", done.returncode, 0)
+    expect_in("stdout", "| libvmalloc |", done.stdout)
+    expect("rounds", rounds_of("libvmalloc"), [0, 1])
+    expect("--help", (compare("--help").returncode, compare("--help").stdout[:22]), (0, "usage: scripts/compare"))
+    for arguments in ([], ["-n", "0", "true"], ["-n"], ["--none", "true"], ["--input", "/none", "true"]):
+        done = compare(*arguments)
+        expect("status of %s" % arguments, (done.returncode, done.stdout), (2, ""))
+    expect("status of a program that is not there", compare("no such program").returncode, 127)
+
+
 # ---- bench/compare --------------------------------------------------------------------------------------------------
 
 def test_compare():
