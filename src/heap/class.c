@@ -1,10 +1,15 @@
-/* The table of size classes, computed by the compiler; see class.h.  Slabs of one frame up to 8 KiB a block, longer
-   ones above so that each holds at least four blocks and wastes address space only (a tail is never touched). */
+/* The table of size classes, computed by the compiler; see class.h.  Slabs are as short as may be, since
+   what is resident of one serves no other class: one frame up to 8 KiB a block, above that as many as hold LEAST blocks
+   and leave no more than 1/14 behind the last. */
 #include "heap/class.h"
 
 #include "page/page.h"
 
-#define FRAMES(size) ((size) <= 8192 ? 1 : (size) <= 16384 ? 2 : (size) <= 32768 ? 4 : 8)
+#define LEAST(n) ((n) <= 32768 ? 4 : (n) <= 65536 ? 3 : 2)
+#define FITS(n, f) ((f) * VM_FRAME_BYTES / (n) >= LEAST(n) && (f) * VM_FRAME_BYTES % (n) * 14 <= (f) * VM_FRAME_BYTES)
+#define FRAMES(n)                                                                                                      \
+    ((n) <= 8192 || FITS(n, 1) ? 1 : FITS(n, 2) ? 2 : FITS(n, 3) ? 3 : FITS(n, 4) ? 4 : FITS(n, 5) ? 5                \
+         : FITS(n, 6) ? 6 : FITS(n, 7) ? 7 : 8)
 
 /* n = 2^k * o.  The inverse of the odd o modulo 2^64 by Newton's iteration, which doubles the good bits: o itself is
    right to 3 bits, four steps give 48. */

@@ -2,11 +2,13 @@
    it touch only vm_brk and descriptors of blocks they hold.
 
    Frames that are resident already serve before clean ones, so that a program's peak RSS is not raised by memory that
-   lies free elsewhere.
+   lies free elsewhere.  Slabs touch their frames from the first byte up, so what is resident of a free frame is its
+   beginning: how much of it is known, and a run is chosen whose resident part fits what the slab is expected to touch.
+   Else frames that serve now this class and now that one would soon be resident to the end, every one.
 
    Invariants (vm_zone_check): a chunk is in by_free[longest run of its free bits] and in by_dirty[longest run of those
    that are not clean], in none of an array when that is 0; a frame has its free bit set just when its role is FREE and it
-   lies in [first frame of ours, top); clean is a subset of free. */
+   lies in [first frame of ours, top). */
 #include "page/zone.h"
 
 #include <sys/mman.h>
@@ -26,15 +28,18 @@
 #define GROW_SHARE 8        /* grow by 1/8 of the heap */
 #define ZONE_BYTES_MIN (4 * VM_MIB)
 #define ZONE_BYTES_MAX (64 * VM_MIB)
+#define FRAME_PARTS 16u /* in which it is known how much of a frame is resident */
+#define PART_BYTES (VM_FRAME_BYTES / FRAME_PARTS)
 #define KEEP_FLOOR (16 * VM_MIB)
+#define DIRTY_LOOKS 4 /* chunks looked at for a run that starts resident */
 
 struct vm_chunk {
     struct vm_list in_free;  /* in by_free[] */
     struct vm_list in_dirty; /* in by_dirty[] */
     struct vm_zone *zone;
     uint32_t free;  /* bit i: frame i is free */
-    uint32_t clean; /* bit i: frame i is free and reads as zero, not resident */
-    uint8_t pad[16];
+    uint32_t clean; /* bit i: frame i read as zero, not resident, when it was free last, or is free and does now */
+    uint64_t resident[VM_CHUNK_FRAMES / 16]; /* four bits a frame that is not clean: how many parts are, less 1 */
 };
 _Static_assert(sizeof(struct vm_chunk) == 64, "64 chunks describe READY_STEP in one page");
 
@@ -50,6 +55,7 @@ static size_t used_frames, dirty_frames, clean_frames;
 static size_t brk_frames, zone_frames;
 static struct vm_keep keep = {.floor = KEEP_FLOOR};
 
+/* n > 0 */
 static uint32_t run_mask(unsigned first, unsigned n) { return (n == 32 ? ~0u : (1u << n) - 1) << first; }
 
 static unsigned longest_run(uint32_t bits)
@@ -61,15 +67,15 @@ static unsigned longest_run(uint32_t bits)
     return n;
 }
 
-/* Index of the lowest run of n set bits, or 32. */
-static unsigned find_run(uint32_t bits, unsigned n)
+/* Where n set bits in a row start. */
+static uint32_t run_starts(uint32_t bits, unsigned n)
 {
     for (unsigned have = 1; have < n && bits;) {
         unsigned step = have < n - have ? have : n - have;
         bits &= bits >> step;
         have += step;
     }
-    return bits ? (unsigned)__builtin_ctz(bits) : 32;
+    return bits;
 }
 
 static uint32_t dirty_bits(const struct vm_chunk *c) { return c->free & ~c->clean; }
@@ -290,49 +296,86 @@ static bool grow(unsigned n)
     return grow_brk(least * VM_FRAME_BYTES) || grow_zone(n * VM_FRAME_BYTES);
 }
 
-/* The node of the chunk whose longest run fits n most tightly, or NULL. */
-static struct vm_list *tightest(const struct vm_list buckets[], unsigned n)
+/* Bytes in parts of a frame; of a run at most. */
+static unsigned parts(size_t bytes)
 {
-    for (unsigned run = n; run <= VM_CHUNK_FRAMES; run++)
-        if (!vm_list_empty(&buckets[run]))
-            return buckets[run].next;
-    return NULL;
+    return (unsigned)(vm_min(bytes + PART_BYTES - 1, VM_CHUNK_BYTES) / PART_BYTES);
+}
+
+/* Parts of n frames from bit on that are resident. */
+static unsigned resident_of(const struct vm_chunk *c, unsigned bit, unsigned n)
+{
+    unsigned sum = 0;
+
+    for (uint32_t left = run_mask(bit, n) & ~c->clean; left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctz(left);
+        sum += (unsigned)(c->resident[i / 16] >> i % 16 * 4 & 15) + 1;
+    }
+    return sum;
+}
+
+/* The first n parts (1 to FRAME_PARTS) of a frame were touched; what was resident before stays so. */
+static void note_touched(struct vm_chunk *c, unsigned bit, unsigned n)
+{
+    unsigned shift = bit % 16 * 4;
+    uint64_t *word = &c->resident[bit / 16];
+
+    if ((c->clean >> bit & 1) || n > (*word >> shift & 15) + 1)
+        *word = (*word & ~((uint64_t)15 << shift)) | (uint64_t)(n - 1) << shift;
+    c->clean &= ~(1u << bit);
+}
+
+/* n free frames in a row, the first of them dirty, of which about `touch` parts are resident: a little more rather
+   than less, and as much as there is rather than little.  NULL when there are none in the chunks looked at. */
+static struct vm_chunk *find_dirty(unsigned n, unsigned touch, uint32_t *mask)
+{
+    struct vm_chunk *best = NULL;
+    unsigned best_has = 0;
+    int looks = 0;
+
+    for (unsigned run = 1; run <= VM_CHUNK_FRAMES && looks < DIRTY_LOOKS; run++)
+        for (struct vm_list *l = by_dirty[run].next; l != &by_dirty[run] && looks < DIRTY_LOOKS; l = l->next, looks++) {
+            struct vm_chunk *c = VM_CONTAINER_OF(l, struct vm_chunk, in_dirty);
+            for (uint32_t starts = run_starts(c->free, n) & dirty_bits(c); starts; starts &= starts - 1) {
+                unsigned bit = (unsigned)__builtin_ctz(starts), has = resident_of(c, bit, n);
+                if (best && (best_has < touch ? has <= best_has : has < touch || has >= best_has))
+                    continue;
+                best = c;
+                best_has = has;
+                *mask = run_mask(bit, n);
+            }
+        }
+    return best;
 }
 
 /* A chunk with n free frames in a row and which of them to take; NULL when there is none. */
-static struct vm_chunk *find_frames(unsigned n, uint32_t *mask)
+static struct vm_chunk *find_frames(unsigned n, unsigned touch, uint32_t *mask)
 {
-    struct vm_list *node = tightest(by_dirty, n);
-    struct vm_chunk *c;
+    struct vm_chunk *c = find_dirty(n, touch, mask);
 
-    if (node) {
-        c = VM_CONTAINER_OF(node, struct vm_chunk, in_dirty);
-        *mask = run_mask(find_run(dirty_bits(c), n), n);
-        return c;
-    }
-    node = tightest(by_free, n);
-    if (!node)
-        return NULL;
-    c = VM_CONTAINER_OF(node, struct vm_chunk, in_free);
-    *mask = run_mask(find_run(c->free, n), n);
+    for (unsigned run = n; !c && run <= VM_CHUNK_FRAMES; run++)
+        if (!vm_list_empty(&by_free[run])) {
+            c = VM_CONTAINER_OF(by_free[run].next, struct vm_chunk, in_free);
+            *mask = run_mask((unsigned)__builtin_ctz(run_starts(c->free, n)), n);
+        }
     return c;
 }
 
-struct vm_page *vm_frames_alloc(unsigned n, bool *zeroed)
+struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, bool *zeroed)
 {
+    unsigned touch = parts(touch_bytes);
     struct vm_page *first = NULL;
     uint32_t mask;
 
     vm_lock(&vm_frames_lock);
-    struct vm_chunk *c = find_frames(n, &mask);
+    struct vm_chunk *c = find_frames(n, touch, &mask);
     /* A foreign move of the break can spoil the run that growth made room for; the second growth starts behind it. */
     for (int tries = 0; !c && tries < 3 && grow(n); tries++)
-        c = find_frames(n, &mask);
+        c = find_frames(n, touch, &mask);
     if (c) {
         unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
         *zeroed = clean == n;
         c->free &= ~mask;
-        c->clean &= ~mask;
         clean_frames -= clean;
         dirty_frames -= n - clean;
         used_frames += n;
@@ -395,15 +438,23 @@ static size_t purge_frames(size_t target)
     return purged;
 }
 
-void vm_frames_free(struct vm_page *first, unsigned n)
+void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
 {
     vm_lock(&vm_frames_lock);
     struct vm_chunk *c = chunk_at(first->zone, first->start);
-    uint32_t mask = run_mask((unsigned)(first->start >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1), n);
+    unsigned bit = (unsigned)(first->start >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1);
+    uint32_t mask = run_mask(bit, n);
     VM_ASSERT((c->free & mask) == 0);
     c->free |= mask;
+    unsigned touched = parts(touched_bytes);
+    for (unsigned i = 0; i < n && touched > 0; i++) {
+        note_touched(c, bit + i, vm_min(touched, FRAME_PARTS));
+        touched -= vm_min(touched, FRAME_PARTS);
+    }
+    unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
     used_frames -= n;
-    dirty_frames += n;
+    clean_frames += clean;
+    dirty_frames += n - clean;
     rebucket(c);
     size_t bound = vm_keep_bound(&keep, used_frames * VM_FRAME_BYTES, vm_os.now()) >> VM_FRAME_SHIFT;
     if (dirty_frames > bound)
@@ -506,8 +557,8 @@ static bool check_chunk(const struct vm_chunk *c, size_t *free_frames, size_t *c
             return false;
     }
     *free_frames += (size_t)__builtin_popcount(c->free);
-    *clean += (size_t)__builtin_popcount(c->clean);
-    return (c->clean & ~c->free) == 0 && in_bucket(by_free, &c->in_free, c->free)
+    *clean += (size_t)__builtin_popcount(c->clean & c->free);
+    return in_bucket(by_free, &c->in_free, c->free)
         && in_bucket(by_dirty, &c->in_dirty, dirty_bits(c));
 }
 

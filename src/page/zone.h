@@ -36,12 +36,14 @@ extern struct vm_lock vm_frames_lock;
 /* Prepares the brk heap; it stays empty.  Without memory even for that, only mmap'd zones will serve. */
 void vm_zones_start(bool use_brk);
 
-/* A run of n frames (1 to 32), descriptors all zero but start and zone; *zeroed says that every byte reads as zero.
-   NULL when the system refuses. */
-struct vm_page *vm_frames_alloc(unsigned n, bool *zeroed);
+/* A run of n frames (1 to 32), descriptors all zero but start and zone; *zeroed says that every byte reads as zero.  The
+   caller expects to touch the first touch_bytes of it; it may touch more, from the first byte up.  NULL when the system
+   refuses. */
+struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, bool *zeroed);
 
-/* Takes the run back; its descriptors must be reset to role FREE first (vm_page_reset). */
-void vm_frames_free(struct vm_page *first, unsigned n);
+/* Takes the run back, of which no more than the first touched_bytes were touched; its descriptors must be reset to role
+   FREE first (vm_page_reset). */
+void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes);
 void vm_page_reset(struct vm_page *p);
 
 /* Returns what is free to the system, the top of the brk heap by the break (leaving `pad` bytes), the rest by

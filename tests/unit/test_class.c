@@ -18,7 +18,8 @@ static void table(void **state)
         assert_int_equal(c->size % VM_BLOCK_MIN, 0);
         assert_in_range(c->frames, 1, 32);
         assert_int_equal(c->capacity, bytes / c->size);
-        assert_true(c->capacity >= 4);
+        assert_true(c->capacity >= (c->size <= 32768 ? 4 : c->size <= 65536 ? 3 : 2));
+        assert_true(bytes % c->size * 14 <= bytes || c->frames == 1);
         if (id <= VM_LINEAR_IDS)
             assert_int_equal(c->size, id * VM_BLOCK_MIN);
         else /* no class is more than an eighth larger than the one below */

@@ -175,7 +175,7 @@ static void check_run(const struct run *r)
 static bool take(struct run *r, unsigned n)
 {
     bool zeroed = false;
-    struct vm_page *p = vm_frames_alloc(n, &zeroed);
+    struct vm_page *p = vm_frames_alloc(n, n * VM_FRAME_BYTES, &zeroed);
 
     CHECK(vm_zone_check());
     if (!p)
@@ -205,7 +205,7 @@ static void give(struct run *r)
     check_run(r);
     for (unsigned f = 0; f < r->n; f++)
         vm_page_reset(&r->page[f]);
-    vm_frames_free(r->page, r->n);
+    vm_frames_free(r->page, r->n, r->n * VM_FRAME_BYTES);
     r->page = NULL;
     CHECK(vm_zone_check());
 }
@@ -236,19 +236,19 @@ CHILD_CASE(zero_is_said_only_where_it_is_true)
     bool zeroed = false;
 
     start(true, 0);
-    struct vm_page *p = vm_frames_alloc(3, &zeroed);
+    struct vm_page *p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &zeroed);
     CHECK(p && zeroed);
     memset((void *)p->start, 1, 3 * VM_FRAME_BYTES);
-    vm_frames_free(p, 3);
-    p = vm_frames_alloc(3, &zeroed);
+    vm_frames_free(p, 3, 3 * VM_FRAME_BYTES);
+    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &zeroed);
     CHECK(p && (!zeroed || not_zero_at((void *)p->start, 3 * VM_FRAME_BYTES) == SIZE_MAX));
     memset((void *)p->start, 1, 3 * VM_FRAME_BYTES);
-    vm_frames_free(p, 3);
+    vm_frames_free(p, 3, 3 * VM_FRAME_BYTES);
     /* One page further up stays in use, so that the break cannot take these back: they are purged. */
     CHECK(take(&r, 32));
     CHECK(vm_frames_trim(0));
     CHECK(stats().free_dirty == 0);
-    p = vm_frames_alloc(3, &zeroed);
+    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &zeroed);
     CHECK(p && zeroed && not_zero_at((void *)p->start, 3 * VM_FRAME_BYTES) == SIZE_MAX);
     CHECK(vm_zone_check());
 }
@@ -266,7 +266,7 @@ CHILD_CASE(purge_refused)
     vm_frames_trim(0);
     CHECK(fake.purges > 0 && stats().free_dirty >= 2 * VM_FRAME_BYTES);
     CHECK(vm_zone_check());
-    struct vm_page *p = vm_frames_alloc(2, &zeroed);
+    struct vm_page *p = vm_frames_alloc(2, 2 * VM_FRAME_BYTES, &zeroed);
     CHECK(p && p->start == at && !zeroed);
     check_run(&b);
 }
@@ -526,7 +526,7 @@ CHILD_CASE(others_move_the_break_down)
     /* What lies above it now must not be handed out by growing over it. */
     for (unsigned i = 0; i < 8; i++) {
         bool zeroed;
-        struct vm_page *p = vm_frames_alloc(32, &zeroed);
+        struct vm_page *p = vm_frames_alloc(32, 32 * VM_FRAME_BYTES, &zeroed);
         CHECK(p && !in_break(p));
     }
     CHECK(fake.moves == moves && vm_zone_check());
