@@ -12,6 +12,7 @@ struct vm_sim_hole_use { /* a piece in use, in a list by address */
     struct vm_sim_hole_use *next;
     uint64_t base, bytes;
     const char *name;
+    bool fixed;             /* compaction leaves it where it is: somebody holds its addresses */
     uint64_t *base_follows; /* unless NULL: gets the new base when the piece is moved (a descriptor, a register) */
 };
 
@@ -30,7 +31,7 @@ void vm_sim_space_free(struct vm_sim_space *s);
 struct vm_sim_hole_use *vm_sim_space_place(struct vm_sim_space *s, uint64_t bytes, const char *name); /* NULL: no hole */
 struct vm_sim_hole_use *vm_sim_space_place_at(struct vm_sim_space *s, uint64_t base, uint64_t bytes, const char *name);
 void vm_sim_space_release(struct vm_sim_space *s, struct vm_sim_hole_use *piece);
-uint64_t vm_sim_space_compact(struct vm_sim_space *s); /* all pieces to the bottom, in order; bytes moved */
+uint64_t vm_sim_space_compact(struct vm_sim_space *s); /* all but fixed pieces down, in order; bytes moved */
 
 uint64_t vm_sim_space_available(const struct vm_sim_space *s);    /* sum of all holes */
 uint64_t vm_sim_space_largest_hole(const struct vm_sim_space *s);
