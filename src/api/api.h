@@ -49,7 +49,7 @@ VM_INLINE void vm_api_free_fast(void *p, const char *call, void (*foreign)(void 
 
 VM_INLINE void vm_api_free_foreign(void *b, struct vm_page *slab, const char *call)
 {
-    if (VM_UNLIKELY(vm_is_sealed(b)) || VM_UNLIKELY(!vm_free_foreign_hit(slab, b)))
+    if (VM_UNLIKELY(vm_may_be_sealed(b)) || VM_UNLIKELY(!vm_free_foreign_hit(slab, b)))
         vm_api_free(b, call);
 }
 

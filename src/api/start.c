@@ -45,7 +45,9 @@ void vm_start(void)
         return;
     }
     vm_os_start();
-    vm_secret = vm_os_secret();
+    /* The topmost byte 0xf8 to 0xfb is rare there in what programs store: no pointer, no small number, no text, no double
+       but huge negative ones.  So vm_may_be_sealed() hardly ever says yes for nothing. */
+    vm_secret = (vm_os_secret() & ~((uint64_t)0xfc << 56)) | (uint64_t)0xf8 << 56;
     vm_secret += vm_is_sealed(VM_BLOCK_END); /* the one secret that would make the end of a list look like a block */
     vm_options_read(secure_getenv("VMALLOC_OPTIONS"));
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */

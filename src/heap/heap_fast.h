@@ -61,8 +61,8 @@ VM_INLINE enum vm_free_verdict vm_free_hit(void *p, struct vm_page **slab_out)
     *slab_out = slab;
     if (VM_UNLIKELY(VM_PEEK(&slab->owner) != vm_tls))
         return VM_FREE_FOREIGN;
-    if (VM_UNLIKELY(vm_is_sealed(b)))
-        return VM_FREE_MISS;
+    if (VM_UNLIKELY(vm_may_be_sealed(b)))
+        return VM_FREE_MISS; /* which looks closely */
     vm_slab_push(slab, b);
     if (VM_UNLIKELY(--slab->held == 0))
         vm_heap_slab_event(slab);
