@@ -3,9 +3,10 @@
 
    Invariants (vm_extent_check): the shadow names every extent at its first and last page and nothing in between; a
    dirty or clean extent is in the tree of its state, keyed by its size; no two free neighbours of one state touch;
-   live_bytes, dirty_bytes and clean_bytes are the sums of the sizes. */
+   live_bytes, dirty_bytes (warm ones in it) and clean_bytes are the sums of the sizes. */
 #include "page/extent.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/fail.h"
@@ -22,6 +23,7 @@
 #define FIT_CANDIDATES 8           /* extents looked at for an aligned request */
 #define SPARES_PER_CHUNK 30        /* descriptors taken from the metadata at a time */
 #define FREED_LATELY 64
+#define WARM_MAX 8                 /* extents freed last that wait for a request of their very size */
 #define META_PER_EXTENT (64 * VM_KIB) /* more than entering one takes: descriptors and the tables of its two ends */
 
 struct vm_lock vm_extents_lock = VM_LOCK_INIT(VM_RANK_EXTENTS);
@@ -29,6 +31,8 @@ struct vm_lock vm_extents_lock = VM_LOCK_INIT(VM_RANK_EXTENTS);
 /* All below: guarded by vm_extents_lock. */
 static struct vm_tree dirty_tree, clean_tree;
 static struct vm_list dirty_list; /* oldest first */
+static struct vm_extent *warm[WARM_MAX]; /* oldest first; counted in dirty_bytes */
+static unsigned warm_count;
 static struct vm_list spares;     /* unused descriptors */
 static unsigned spare_count;
 static size_t live_bytes, dirty_bytes, clean_bytes, live_count;
@@ -163,6 +167,45 @@ static void coalesce(struct vm_extent *e, enum vm_extent_state state)
         give_spare(below);
     if (join_above)
         give_spare(above);
+}
+
+/* The n oldest warm extents become dirty ones, which every request may use. */
+static void warm_to_dirty(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct vm_extent *e = warm[i];
+        VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
+        dirty_bytes -= e->size;
+        coalesce(e, VM_EXTENT_DIRTY);
+        to_free(e, VM_EXTENT_DIRTY);
+    }
+    warm_count -= n;
+    memmove(warm, warm + n, warm_count * sizeof *warm);
+}
+
+static void live_to_warm(struct vm_extent *e)
+{
+    if (warm_count == WARM_MAX)
+        warm_to_dirty(1);
+    VM_STORE(&e->state, (uint8_t)VM_EXTENT_WARM);
+    warm[warm_count++] = e;
+    dirty_bytes += e->size;
+}
+
+/* The warm extent of just that size that was freed last, live; NULL when there is none. */
+static struct vm_extent *take_warm(size_t size, size_t align)
+{
+    for (unsigned i = warm_count; i-- > 0;) {
+        struct vm_extent *e = warm[i];
+        if (e->size != size || (e->base & (align - 1)))
+            continue;
+        warm_count--;
+        memmove(warm + i, warm + i + 1, (warm_count - i) * sizeof *warm);
+        dirty_bytes -= size;
+        VM_STORE(&e->state, (uint8_t)VM_EXTENT_LIVE);
+        return e;
+    }
+    return NULL;
 }
 
 /* Cuts [base + size ..) off e, which is in no tree, into a new extent that is in flight.  Tables and a spare reserved. */
@@ -355,6 +398,7 @@ static void return_dirty(size_t target)
 {
     size_t returned = 0;
 
+    warm_to_dirty(warm_count);
     while (dirty_bytes > target && !vm_list_empty(&dirty_list)) {
         struct vm_extent *e = VM_CONTAINER_OF(dirty_list.next, struct vm_extent, list);
         size_t before = dirty_bytes, size = e->size;
@@ -391,7 +435,11 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
         return NULL;
     align = vm_max(align, vm_os.page_size);
     vm_lock_outer(&vm_extents_lock);
-    struct vm_extent *e = take_kept(size, align);
+    struct vm_extent *e = take_warm(size, align);
+    if (!e) {
+        warm_to_dirty(warm_count);
+        e = take_kept(size, align);
+    }
     if (!e)
         e = take_mapped(size, align);
     if (!e && (dirty_bytes > 0 || clean_bytes > 0)) { /* the system refuses: what we keep may be what is missing */
@@ -416,10 +464,14 @@ void vm_extent_free(struct vm_extent *e)
     VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
     e->zeroed = false;
     size_t bound = vm_keep_bound(&keep, live_bytes, vm_os.now());
+    if (dirty_bytes + e->size <= bound) {
+        live_to_warm(e);
+        vm_unlock(&vm_extents_lock);
+        return;
+    }
     coalesce(e, VM_EXTENT_DIRTY);
     to_free(e, VM_EXTENT_DIRTY);
-    if (dirty_bytes > bound)
-        return_dirty(bound);
+    return_dirty(bound);
     if (clean_bytes > CLEAN_MAX)
         return_clean(CLEAN_MAX / 2);
     vm_unlock(&vm_extents_lock);
@@ -452,6 +504,10 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
     struct vm_extent *above = extent_named_at(e->base + e->size);
     size_t more = size - e->size;
 
+    if (above && above->state == VM_EXTENT_WARM) {
+        warm_to_dirty(warm_count);
+        above = extent_named_at(e->base + e->size);
+    }
     if (!above || (above->state != VM_EXTENT_DIRTY && above->state != VM_EXTENT_CLEAN) || above->size < more)
         return false;
     bool clean = above->state == VM_EXTENT_CLEAN;
@@ -602,7 +658,12 @@ bool vm_extent_check(void)
     vm_lock_outer(&vm_extents_lock);
     bool good = vm_tree_check(&dirty_tree) >= 0 && vm_tree_check(&clean_tree) >= 0
         && check_node(dirty_tree.root, VM_EXTENT_DIRTY, &dirty) && check_node(clean_tree.root, VM_EXTENT_CLEAN, &clean)
-        && dirty == dirty_bytes && clean == clean_bytes;
+        && clean == clean_bytes;
+    for (unsigned i = 0; i < warm_count; i++) {
+        good = good && warm[i]->state == VM_EXTENT_WARM && extent_named_at(warm[i]->base) == warm[i];
+        dirty += warm[i]->size;
+    }
+    good = good && dirty == dirty_bytes;
     unsigned count = 0;
     for (struct vm_list *l = spares.next; l != &spares; l = l->next)
         count++;

@@ -3,7 +3,8 @@
    the end unmapped, or purged where unmapping would cut a mapping in two.  The shadow page table names the extent at
    the first and the last page of every extent, live or free: that is the owner lookup and the way to neighbours.
 
-       a free extent is   dirty: pages of the last owner, resident     in dirty tree, dirty list (oldest first)
+       a free extent is   warm: freed just now, kept as it is for a request of its size
+                          dirty: pages of the last owner, resident     in dirty tree, dirty list (oldest first)
                           clean: reads as zero, not resident           in clean tree
        in flight          being unmapped, purged or remapped, lock not held: in no tree, coalesced with nobody  */
 #ifndef VM_EXTENT_H
@@ -13,7 +14,7 @@
 #include "base/list.h"
 #include "base/tree.h"
 
-enum vm_extent_state { VM_EXTENT_UNUSED, VM_EXTENT_LIVE, VM_EXTENT_DIRTY, VM_EXTENT_CLEAN, VM_EXTENT_IN_FLIGHT };
+enum vm_extent_state { VM_EXTENT_UNUSED, VM_EXTENT_LIVE, VM_EXTENT_WARM, VM_EXTENT_DIRTY, VM_EXTENT_CLEAN, VM_EXTENT_IN_FLIGHT };
 
 struct vm_extent {
     struct vm_tree_node node; /* free: in the tree of its state; key size, order base */

@@ -161,6 +161,43 @@ CHILD_CASE(best_fit_then_lowest)
     CHECK(get(MIB, 1)->base == base + 2 * MIB);
 }
 
+/* What was freed last waits as it is for a request of its size; any other request may use all of it. */
+CHILD_CASE(warm_extents)
+{
+    struct vm_extent *e[12];
+
+    start();
+    for (unsigned i = 0; i < 12; i++)
+        e[i] = get(MIB, 1);
+    for (unsigned i = 0; i < 12; i++) {
+        uintptr_t base = e[i]->base;
+        put(e[i]);
+        CHECK(e[i]->state == VM_EXTENT_WARM && !vm_extent_at(base));
+    }
+    CHECK(e[3]->state == VM_EXTENT_DIRTY || e[3]->state == VM_EXTENT_UNUSED); /* eight are warm */
+    CHECK(get(MIB, 1) == e[11] && get(MIB, 1) == e[10] && e[11]->state == VM_EXTENT_LIVE && !e[11]->zeroed);
+    put(e[10]);
+    put(e[11]);
+    unsigned maps = fake.maps;
+    CHECK(get(12 * MIB, 1) && fake.maps == maps); /* made of all of them */
+}
+
+CHILD_CASE(grow_into_warm)
+{
+    start();
+    struct vm_extent *low = get(MIB, 1), *high = get(MIB, 1);
+    if (high->base < low->base) {
+        struct vm_extent *other = low;
+        low = high;
+        high = other;
+    }
+    CHECK(high->base == low->base + MIB);
+    put(high);
+    CHECK(high->state == VM_EXTENT_WARM && vm_extent_resize(low, 2 * MIB, true) && low->size == 2 * MIB);
+    put(low);
+    CHECK(vm_extents_trim() && !vm_extent_at(low->base));
+}
+
 CHILD_CASE(alignments)
 {
     start();
@@ -470,6 +507,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CHILD_TEST(split_and_coalesce),
         CHILD_TEST(best_fit_then_lowest),
+        CHILD_TEST(warm_extents),
+        CHILD_TEST(grow_into_warm),
         CHILD_TEST(alignments),
         CHILD_TEST(grow_into_the_neighbour),
         CHILD_TEST(shrink_in_place),
