@@ -18,7 +18,9 @@
 
 enum vm_sim_vector { VM_SIM_NP = 11, VM_SIM_SS_FAULT = 12, VM_SIM_GP = 13, VM_SIM_PF = 14 };
 
-struct vm_sim_usage { /* by region */
+/* By region, of references that succeeded; faults at pages that are not there yet have no region and count under
+   VM_SIM_NOWHERE.  The counts of the TLB itself have every try in them: a reference that faulted is looked up again. */
+struct vm_sim_usage {
     uint64_t hits[VM_TLB_LEVELS]; /* of the TLB */
     uint64_t walks;
     uint64_t walk_reads;
@@ -38,6 +40,7 @@ struct vm_sim_context { /* embedded in struct vm_sim_process */
     uint64_t refs[VM_SIM_ACCESSES];
     struct vm_sim_usage usage[VM_SIM_REGIONS];
     struct vm_sim_workset *workset; /* NULL: not recorded */
+    const uint64_t *resident;       /* for it: pages that the process has; NULL: not known */
 };
 
 struct vm_sim_cpu {
@@ -85,6 +88,9 @@ size_t vm_sim_cpu_refs(struct vm_sim_cpu *cpu, const struct vm_sim_ref *ref, siz
 
 /* CR3 (and LDTR) load.  Only when another context comes. */
 void vm_sim_cpu_switch(struct vm_sim_cpu *cpu, struct vm_sim_context *to);
+
+/* It runs no more: its slot is free, its entries are dropped.  Its memory may go after that. */
+void vm_sim_cpu_forget(struct vm_sim_cpu *cpu, struct vm_sim_context *c);
 
 /* Whoever changes or removes an entry that was present calls one of these; clearing A needs it too, else the processor
    does not set it again. */

@@ -203,18 +203,20 @@ static uint64_t *find_value(struct array *a, uint64_t page, uint64_t want)
     return &a->value[(size_t)set * a->ways + way];
 }
 
-/* Drops every entry that `goes` says; walks all entries, as a flush is rare beside references. */
+/* What a flush takes. */
 struct flush {
     uint64_t asid;
     uint64_t from, last; /* addresses; for page and range */
     const struct vm_tlb *t;
 };
 
-static size_t drop_if(struct array *a, bool (*goes)(const struct flush *f, uint64_t key), const struct flush *f)
+/* Drops every entry of these sets that `goes` says. */
+static size_t drop_if(struct array *a, uint32_t set, uint32_t end, bool (*goes)(const struct flush *f, uint64_t key),
+                      const struct flush *f)
 {
     size_t dropped = 0;
 
-    for (uint32_t set = 0; set < a->sets && a->ways; set++)
+    for (; set < end; set++)
         for (uint32_t way = 0; way < a->ways; way++)
             if (a->print[(size_t)set * a->stride + way] && goes(f, a->key[(size_t)set * a->ways + way])) {
                 drop(a, set, way);
@@ -455,7 +457,7 @@ void vm_tlb_refs(struct vm_tlb *t, const uint64_t *address, size_t n, enum vm_tl
         ref(t, address[i], size, 0);
 }
 
-static VM_NOINLINE uint64_t *lookup_past_last(struct vm_tlb *t, uint64_t address, enum vm_tlb_size *size)
+static VM_NOINLINE uint64_t *lookup_past_last(struct vm_tlb *t, uint64_t address, struct vm_tlb_hit *hit)
 {
     for (unsigned level = 0; level < VM_TLB_LEVELS; level++)
         for (unsigned s = 0; s < VM_TLB_SIZES; s++) {
@@ -475,23 +477,23 @@ static VM_NOINLINE uint64_t *lookup_past_last(struct vm_tlb *t, uint64_t address
                 value = insert(first, set_of(first, page), print_of(page), a->key[at], *value);
             t->counts.hits[level][s]++;
             remember(t, page, (enum vm_tlb_size)s, value);
-            if (size)
-                *size = (enum vm_tlb_size)s;
+            if (hit)
+                *hit = (struct vm_tlb_hit){(uint8_t)s, (uint8_t)(level + 1)};
             return value;
         }
     return NULL;
 }
 
-uint64_t *vm_tlb_lookup(struct vm_tlb *t, uint64_t address, enum vm_tlb_size *size)
+uint64_t *vm_tlb_lookup(struct vm_tlb *t, uint64_t address, struct vm_tlb_hit *hit)
 {
     address &= ADDRESS_MASK;
     if (address >> t->last_shift == t->last_page) {
         t->counts.hits[0][t->last_size]++;
-        if (size)
-            *size = (enum vm_tlb_size)t->last_size;
+        if (hit)
+            *hit = (struct vm_tlb_hit){t->last_size, 1};
         return t->last_value;
     }
-    return lookup_past_last(t, address, size);
+    return lookup_past_last(t, address, hit);
 }
 
 unsigned vm_tlb_fill(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size, bool global, uint64_t value)
@@ -549,8 +551,19 @@ static bool goes_always(const struct flush *f, uint64_t key)
     return true;
 }
 
-/* The page-walk caches are never flushed by address: as in the processor, an invlpg drops all that they hold of the
-   address space (Intel SDM vol. 3A, 4.10.4.1). */
+/* After the arrays.  The page-walk caches are never flushed by address: as in the processor, an invlpg drops all that they
+   hold of the address space (Intel SDM vol. 3A, 4.10.4.1). */
+static size_t flush_end(struct vm_tlb *t, enum vm_tlb_flush kind, const struct flush *f, size_t dropped)
+{
+    for (unsigned i = 1; i < t->config.walk_levels; i++)
+        drop_if(&t->walk_cache[i], 0, t->walk_cache[i].sets, kind < VM_TLB_FLUSH_NON_GLOBAL ? goes_asid : goes_always,
+                f);
+    t->last_page = NO_PAGE;
+    t->counts.flushes[kind]++;
+    t->counts.flushed[kind] += dropped;
+    return dropped;
+}
+
 static size_t flush(struct vm_tlb *t, enum vm_tlb_flush kind, const struct flush *f,
                     bool (*goes)(const struct flush *f, uint64_t key))
 {
@@ -558,20 +571,25 @@ static size_t flush(struct vm_tlb *t, enum vm_tlb_flush kind, const struct flush
 
     for (unsigned level = 0; level < VM_TLB_LEVELS; level++)
         for (unsigned i = 0; i < VM_TLB_ARRAYS; i++)
-            dropped += drop_if(&t->array[level][i], goes, f);
-    for (unsigned i = 1; i < t->config.walk_levels; i++)
-        drop_if(&t->walk_cache[i], kind < VM_TLB_FLUSH_NON_GLOBAL ? goes_asid : goes_always, f);
-    t->last_page = NO_PAGE;
-    t->counts.flushes[kind]++;
-    t->counts.flushed[kind] += dropped;
-    return dropped;
+            dropped += drop_if(&t->array[level][i], 0, t->array[level][i].sets, goes, f);
+    return flush_end(t, kind, f, dropped);
 }
 
 size_t vm_tlb_flush_page(struct vm_tlb *t, unsigned asid, uint64_t address)
 {
     struct flush f = {asid & KEY_ASID, address & ADDRESS_MASK, address & ADDRESS_MASK, t};
+    size_t dropped = 0;
 
-    return flush(t, VM_TLB_FLUSH_PAGE, &f, goes_range);
+    /* One set for each page size that may be there. */
+    for (unsigned level = 0; level < VM_TLB_LEVELS; level++)
+        for (unsigned s = 0; s < VM_TLB_SIZES; s++) {
+            struct array *a = t->of_size[level][s];
+            if (a && a->live[s]) {
+                uint32_t set = set_of(a, f.from >> t->config.shift[s]);
+                dropped += drop_if(a, set, set + 1, goes_range, &f);
+            }
+        }
+    return flush_end(t, VM_TLB_FLUSH_PAGE, &f, dropped);
 }
 
 size_t vm_tlb_flush_range(struct vm_tlb *t, unsigned asid, uint64_t address, uint64_t bytes)
@@ -657,6 +675,27 @@ uint64_t vm_tlb_reach(const struct vm_tlb_config *config, unsigned level, enum v
             return (uint64_t)g->sets * g->ways << config->shift[size];
     }
     return 0;
+}
+
+bool vm_tlb_each(const struct vm_tlb *t, bool (*f)(void *ctx, const struct vm_tlb_entry *entry), void *ctx)
+{
+    for (unsigned n = 0; n < VM_TLB_LEVELS * VM_TLB_ARRAYS; n++) {
+        const struct array *a = &t->array[n / VM_TLB_ARRAYS][n % VM_TLB_ARRAYS];
+        for (size_t i = 0; i < (size_t)a->sets * a->ways; i++) {
+            unsigned size = a->key[i] >> KEY_SIZE_SHIFT & 3;
+            struct vm_tlb_entry e = {
+                .address = a->key[i] >> KEY_PAGE_SHIFT << t->config.shift[size],
+                .value = a->value[i],
+                .asid = (uint16_t)(a->key[i] & KEY_ASID),
+                .size = (uint8_t)size,
+                .level = (uint8_t)(n / VM_TLB_ARRAYS + 1),
+                .global = a->key[i] & KEY_GLOBAL,
+            };
+            if (a->print[i / a->ways * a->stride + i % a->ways] && !f(ctx, &e))
+                return false;
+        }
+    }
+    return true;
 }
 
 /* ---- Effective access time ---- */

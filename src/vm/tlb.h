@@ -86,9 +86,14 @@ void vm_tlb_refs(struct vm_tlb *t, const uint64_t *address, size_t n, enum vm_tl
 
 /* ---- A machine's TLB: lookup before the walk, fill after it ---- */
 
-/* The value that the entry was filled with, to be read or changed (level 1 only is changed) until the next call; NULL
-   for a miss, which is not yet counted.  *size, unless NULL, gets the page size. */
-uint64_t *vm_tlb_lookup(struct vm_tlb *t, uint64_t address, enum vm_tlb_size *size);
+struct vm_tlb_hit {
+    uint8_t size;  /* enum vm_tlb_size */
+    uint8_t level; /* that it was found at: 1, 2 */
+};
+
+/* The value that the entry was filled with, to be read or changed until the next call (what is changed stays behind in
+   level 2 as it was); NULL for a miss, which is not yet counted.  hit may be NULL. */
+uint64_t *vm_tlb_lookup(struct vm_tlb *t, uint64_t address, struct vm_tlb_hit *hit);
 
 /* Counts a miss whose walk found a page of this size, and puts it in.  Returns the entries that the walk read. */
 unsigned vm_tlb_fill(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size, bool global, uint64_t value);
@@ -115,6 +120,16 @@ uint64_t vm_tlb_total_walks(const struct vm_tlb_counts *c);
 /* Entries in use of one level and page size, and the bytes that a whole level could map with pages of this size. */
 size_t vm_tlb_live(const struct vm_tlb *t, unsigned level, enum vm_tlb_size size);
 uint64_t vm_tlb_reach(const struct vm_tlb_config *config, unsigned level, enum vm_tlb_size size);
+
+struct vm_tlb_entry {
+    uint64_t address; /* of the page; bits above 56 are 0 */
+    uint64_t value;
+    uint16_t asid;
+    uint8_t size, level;
+    bool global;
+};
+/* Calls f for every valid entry, until it returns false, which is returned. */
+bool vm_tlb_each(const struct vm_tlb *t, bool (*f)(void *ctx, const struct vm_tlb_entry *entry), void *ctx);
 
 /* Every set's list of use is a permutation of its ways, every entry lies in its set, under its fingerprint and only once,
    and all counts agree. */

@@ -358,11 +358,13 @@ static void lookup_and_fill(void **state)
         for (unsigned k = 0; k < (UNIT_SANITIZED ? 10000 : 60000); k++) {
             uint64_t a = stream((unsigned)below(&seed, 7), k, &seed, c);
             unsigned size = size_of(c, a, true);
-            enum vm_tlb_size found = VM_TLB_GIANT;
+            struct vm_tlb_hit found = {VM_TLB_GIANT, 0};
+            uint64_t second = p.r.counts.hits[1][size];
             uint64_t *value = vm_tlb_lookup(p.t, a, &found), tag = a >> c->shift[size];
             if (value) {
-                CHECK(found == size && *value == tag);
+                CHECK(found.size == size && *value == tag);
                 CHECK(ref_ref(&p.r, a, size, false, tag) == 0);
+                CHECK(found.level == 1 + (p.r.counts.hits[1][size] > second));
             } else {
                 unsigned reads = vm_tlb_fill(p.t, a, (enum vm_tlb_size)size, false, tag);
                 CHECK(reads == ref_ref(&p.r, a, size, false, tag) && reads > 0);
@@ -394,6 +396,33 @@ static void fill_again(void **state)
     assert_true(vm_tlb_check(p.t));
     assert_int_equal(vm_tlb_flush_page(p.t, 0, 0x1234), 2);
     assert_null(vm_tlb_lookup(p.t, 0x1000, NULL));
+    pair_free(&p);
+}
+
+static bool count_entry(void *ctx, const struct vm_tlb_entry *e)
+{
+    uint64_t *sum = ctx;
+
+    CHECK(e->size == VM_TLB_SMALL && e->asid == 3 && !e->global && e->value == e->address + 1);
+    sum[e->level] += e->address;
+    return e->address != 0x9000;
+}
+
+static void entries_listed(void **state)
+{
+    (void)state;
+    struct pair p = pair_new(vm_tlb_preset("skylake"));
+    uint64_t sum[3] = {0};
+
+    vm_tlb_switch(p.t, 3);
+    assert_true(vm_tlb_each(p.t, count_entry, sum));
+    for (uint64_t a = 0x1000; a < 0x5000; a += 0x1000)
+        vm_tlb_fill(p.t, a + 5, VM_TLB_SMALL, false, a + 1);
+    assert_true(vm_tlb_each(p.t, count_entry, sum));
+    assert_int_equal(sum[1], 0xa000);
+    assert_int_equal(sum[2], 0xa000);
+    vm_tlb_fill(p.t, 0x9000, VM_TLB_SMALL, false, 0x9001);
+    assert_false(vm_tlb_each(p.t, count_entry, sum));
     pair_free(&p);
 }
 
@@ -602,6 +631,7 @@ int main(void)
         cmocka_unit_test(flushes_and_address_spaces),
         cmocka_unit_test(lookup_and_fill),
         cmocka_unit_test(fill_again),
+        cmocka_unit_test(entries_listed),
         cmocka_unit_test(which_entries_survive),
         cmocka_unit_test(effective_access_time),
         cmocka_unit_test(presets_and_reach),
