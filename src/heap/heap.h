@@ -50,7 +50,7 @@ struct vm_heap {
 
     /* Owner's, or the lock holder's while idle. */
     struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
-    struct vm_list quiet;               /* current slabs that became empty, the latest first */
+    struct vm_list quiet;               /* quiet slabs, the latest first; see page.h */
     size_t quiet_bytes;                 /* derived: what they hold */
     struct vm_outbox out[VM_OUTBOXES];
 

@@ -9,7 +9,9 @@
 
 #define WAKE_SHARE 32 /* see page.h */
 
-/* What empty current slabs may hold: that much together in all threads, or that much in one when threads are many. */
+#define CARVE_MAX 64 /* blocks given life at a time where pages are resident */
+
+/* What quiet slabs may hold: that much together in all threads, or that much in one when threads are many. */
 #define QUIET_BYTES_ALL VM_MIB
 #define QUIET_BYTES_EACH (32 * VM_KIB)
 
@@ -32,10 +34,19 @@ static bool is_none(const struct vm_page *slab) { return slab == &vm_slab_none; 
 static bool has_free(const struct vm_page *slab) { return slab->free != VM_BLOCK_END; }
 static bool has_room(const struct vm_page *slab) { return slab->carved < slab->capacity; }
 
-/* Slow: gives life to the next page of blocks; free must be empty and there must be room. */
+/* Blocks to give life to: a page of them, or what is resident anyway. */
+static size_t next_batch(const struct vm_page *slab)
+{
+    size_t page = vm_max(vm_os.page_size / slab->size, 1), done = slab->carved * slab->size;
+    size_t resident = slab->resident > done ? (slab->resident - done) / slab->size : 0;
+
+    return vm_min(vm_max(page, vm_min(resident, CARVE_MAX)), slab->capacity - slab->carved);
+}
+
+/* Slow: gives life to the next blocks; free must be empty and there must be room. */
 static void carve(struct vm_page *slab)
 {
-    size_t n = vm_min(vm_max(vm_os.page_size / slab->size, 1), slab->capacity - slab->carved);
+    size_t n = next_batch(slab);
     char *first = (char *)slab->start + slab->carved * slab->size;
 
     for (size_t i = n; i-- > 0;)
@@ -49,28 +60,27 @@ static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *s
     set_current(h, class_id, slab);
 }
 
-static void current_to_quiet(struct vm_heap *h, struct vm_page *slab)
+static bool is_quiet(const struct vm_page *slab) { return slab->quiet_bytes != 0; }
+
+static void to_quiet(struct vm_heap *h, struct vm_page *slab)
 {
-    slab->state = VM_SLAB_QUIET;
     slab->held++;
     slab->quiet_bytes = (uint32_t)(slab->carved * slab->size);
     h->quiet_bytes += slab->quiet_bytes;
-    vm_list_push_front(&h->quiet, &slab->list);
+    vm_list_push_front(&h->quiet, &slab->quiet);
 }
 
-static void quiet_to_current(struct vm_heap *h, struct vm_page *slab)
+static void from_quiet(struct vm_heap *h, struct vm_page *slab)
 {
-    slab->state = VM_SLAB_CURRENT;
     slab->held--;
     h->quiet_bytes -= slab->quiet_bytes;
-    vm_list_remove(&slab->list);
+    slab->quiet_bytes = 0;
+    vm_list_remove(&slab->quiet);
 }
 
 /* Partial lists have slabs with freed blocks in front of those that have only room. */
 static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
-    if (slab->state == VM_SLAB_QUIET)
-        quiet_to_current(h, slab);
     if (has_free(slab)) {
         slab->state = VM_SLAB_PARTIAL;
         vm_list_push_front(&h->partial[class_id], &slab->list);
@@ -78,6 +88,8 @@ static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, str
         slab->state = VM_SLAB_PARTIAL;
         vm_list_push_back(&h->partial[class_id], &slab->list);
     } else {
+        if (is_quiet(slab))
+            from_quiet(h, slab);
         slab->state = VM_SLAB_FULL;
         slab->held = slab->wake;
         VM_STORE(&expected[class_id], (uint32_t)(slab->capacity * slab->size));
@@ -103,46 +115,48 @@ static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
     vm_list_push_front(&h->partial[slab->class_id], &slab->list);
 }
 
-/* Lets empty current slabs go until what the others hold is within bounds. */
-static void retire_quiet(struct vm_heap *h)
+static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
 {
-    size_t bound = vm_max(QUIET_BYTES_ALL / vm_max(vm_heaps_live(), 1u), QUIET_BYTES_EACH);
-
-    while (h->quiet_bytes > bound) {
-        struct vm_page *slab = VM_CONTAINER_OF(h->quiet.prev, struct vm_page, list);
-        quiet_to_current(h, slab);
-        if (slab->held > 0)
-            continue;
+    if (slab->state == VM_SLAB_CURRENT)
         set_current(h, slab->class_id, (struct vm_page *)(uintptr_t)&vm_slab_none);
-        to_freed(slab);
+    to_freed(slab);
+}
+
+/* Looks at quiet slabs, the longest quiet first, and lets empty ones go until the rest holds no more than `bound`. */
+static void retire_quiet(struct vm_heap *h, size_t bound)
+{
+    while (h->quiet_bytes > bound) {
+        struct vm_page *slab = VM_CONTAINER_OF(h->quiet.prev, struct vm_page, quiet);
+        from_quiet(h, slab);
+        if (slab->held == 0)
+            empty_to_freed(h, slab);
     }
 }
 
 void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
 {
-    if (slab->state == VM_SLAB_CURRENT) {
-        current_to_quiet(h, slab);
-        retire_quiet(h);
-        return;
-    }
     if (slab->state == VM_SLAB_FULL)
         full_to_partial(h, slab);
-    if (slab->state == VM_SLAB_PARTIAL && slab->held == 0)
-        to_freed(slab);
+    if (slab->held == 0) {
+        to_quiet(h, slab);
+        retire_quiet(h, vm_max(QUIET_BYTES_ALL / vm_max(vm_heaps_live(), 1u), QUIET_BYTES_EACH));
+    }
 }
 
 /* Slow: a slab from fresh frames. */
 static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
 {
     const struct vm_class *c = &vm_classes[class_id];
+    size_t resident;
     bool zeroed;
-    struct vm_page *slab = vm_frames_alloc(c->frames, VM_LOAD(&expected[class_id]), &zeroed);
+    struct vm_page *slab = vm_frames_alloc(c->frames, VM_LOAD(&expected[class_id]), &resident, &zeroed);
 
     if (!slab)
         return NULL;
     slab->free = VM_BLOCK_END;
     slab->held = 0;
     slab->virgin = zeroed;
+    slab->resident = (uint32_t)resident;
     slab->class_id = (uint8_t)class_id;
     slab->frames = c->frames;
     slab->size = c->size;
@@ -150,6 +164,7 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
     slab->wake = vm_max(c->capacity / WAKE_SHARE, 1);
     slab->send_cost = c->size + VM_OUTBOX_BLOCK_COST;
     vm_list_init(&slab->list);
+    vm_list_init(&slab->quiet);
     for (unsigned i = 1; i < c->frames; i++) {
         slab[i].tail = (uint8_t)i;
         VM_STORE(&slab[i].role, (uint8_t)VM_PAGE_TAIL);
@@ -204,14 +219,13 @@ struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh
 
 void vm_slabs_park(struct vm_heap *h)
 {
+    retire_quiet(h, 0);
     for (unsigned id = 1; id < VM_CLASSES; id++) {
         struct vm_page *slab = h->current[id];
         if (is_none(slab))
             continue;
         set_current(h, id, (struct vm_page *)(uintptr_t)&vm_slab_none);
         current_to_partial_or_full(h, id, slab);
-        if (slab->state == VM_SLAB_PARTIAL && slab->held == 0)
-            to_freed(slab);
     }
 }
 
@@ -221,8 +235,13 @@ bool vm_slab_take_over(struct vm_heap *to, struct vm_heap *from, unsigned class_
 
     if (!slab)
         return false;
+    bool quiet = is_quiet(slab);
+    if (quiet)
+        from_quiet(from, slab);
     vm_list_remove(&slab->list);
     vm_list_push_front(&to->partial[class_id], &slab->list);
+    if (quiet)
+        to_quiet(to, slab);
     VM_STORE(&slab->owner, to);
     return true;
 }
@@ -246,14 +265,13 @@ bool vm_slab_check(const struct vm_page *slab)
 
     if (n < 0 || n > (long)slab->carved || slab->carved > slab->capacity)
         return false;
+    uint64_t out = slab->carved - (uint64_t)n;
     switch (slab->state) {
     case VM_SLAB_CURRENT:
-        return slab->held == slab->carved - (uint64_t)n;
-    case VM_SLAB_QUIET:
-        return slab->held == slab->carved - (uint64_t)n + 1;
+        return slab->held == out + is_quiet(slab);
     case VM_SLAB_PARTIAL:
-        return slab->held == slab->carved - (uint64_t)n && slab->held > 0 && (n > 0 || has_room(slab));
+        return slab->held == out + is_quiet(slab) && slab->held > 0 && (n > 0 || has_room(slab));
     default:
-        return slab->held == slab->wake - (uint64_t)n && slab->held > 0 && !has_room(slab);
+        return slab->held == slab->wake - (uint64_t)n && slab->held > 0 && !has_room(slab) && !is_quiet(slab);
     }
 }

@@ -265,7 +265,7 @@ static void count_slab(struct vm_page *slab, void *arg)
     uint8_t state = VM_LOAD(&slab->state);
 
     used += state == VM_SLAB_FULL ? carved - slab->wake : 0;
-    used -= state == VM_SLAB_QUIET;
+    used -= VM_LOAD(&slab->quiet_bytes) != 0;
     s->slab_bytes += carved * slab->size;
     s->used_bytes += used * slab->size;
 }
@@ -290,8 +290,7 @@ static void check_slab(struct vm_page *slab, void *arg)
 
     if (slab->owner == c->mine || slab->owner->state == VM_HEAP_IDLE)
         c->good = c->good && vm_slab_check(slab)
-            && ((slab->state != VM_SLAB_CURRENT && slab->state != VM_SLAB_QUIET)
-                || slab->owner->current[slab->class_id] == slab);
+            && (slab->state != VM_SLAB_CURRENT || slab->owner->current[slab->class_id] == slab);
 }
 
 bool vm_heap_check(void)

@@ -3,7 +3,7 @@
 
    A slab is a run of 1 to 8 frames cut into equal blocks.  Its blocks are
 
-       0 .. carved-1          given life, a page at a time
+       0 .. carved-1          given life, a page at a time, or more where pages are resident
        carved .. capacity-1   never touched
 
    and each block with life is in exactly one place:
@@ -13,14 +13,14 @@
    `free` is one list: the owner's free pushes, malloc pops, the warmest block first.  `held` counts the blocks not on
    it (and more, see below), and the free that brings it to 0 makes the owner look at the slab:
 
-       state     in                       held                 at 0
-       CURRENT   heap->current[class]     carved - |free|      the slab is empty: QUIET
-       QUIET     heap->current[class]     carved - |free| + 1  never: an empty slab that serves goes on serving
-       PARTIAL   heap->partial[class]     carved - |free|      the slab is empty: its frames go back
-       FULL      no list                  wake - |free|        `wake` blocks came back: PARTIAL, held = capacity - wake
+       state     in                       held                at 0
+       CURRENT   heap->current[class]     carved - |free|     the slab is empty: quiet
+       PARTIAL   heap->partial[class]     carved - |free|     the slab is empty: quiet
+       FULL      no list                  wake - |free|       `wake` blocks came back: PARTIAL, held = capacity - wake
 
-   QUIET slabs stand in heap->quiet, too.  What they hold is bounded; when there is too much of it, the one that became
-   quiet first is looked at: empty, its frames go back; else it is CURRENT again.
+   A quiet slab stands in heap->quiet as well and counts one more in `held`, which then never comes to 0: so it may serve
+   and become empty again and again at no cost.  What quiet slabs hold is bounded; when there is too much of it, the one
+   that became quiet first is looked at: if it is empty, its frames go back, else it is quiet no more.
 
    so that one test finds both what became empty and what is worth serving from again.  wake is 1/32 of the capacity, at
    least 1: a slab that served again at its first free block would be full again at the next malloc.
@@ -56,7 +56,7 @@ enum vm_page_role {
     VM_PAGE_TAIL, /* another frame of a slab: carved 0 sends every free to the slow path */
 };
 
-enum vm_slab_state { VM_SLAB_CURRENT, VM_SLAB_QUIET, VM_SLAB_PARTIAL, VM_SLAB_FULL };
+enum vm_slab_state { VM_SLAB_CURRENT, VM_SLAB_PARTIAL, VM_SLAB_FULL };
 
 struct vm_page {
     /* Owner line. */
@@ -65,9 +65,11 @@ struct vm_page {
     uint8_t state;         /* enum vm_slab_state */
     bool virgin;           /* blocks not carved yet read as zero */
     uint8_t pad0[2];
-    struct vm_list list;  /* in heap->partial[class] or heap->quiet */
-    uint32_t quiet_bytes; /* QUIET: its share of heap->quiet_bytes */
-    uint8_t pad1[28];
+    struct vm_list list;  /* PARTIAL: in heap->partial[class] */
+    struct vm_list quiet; /* quiet: in heap->quiet */
+    uint32_t quiet_bytes; /* its share of heap->quiet_bytes; 0: not quiet */
+    uint32_t resident;    /* bytes from its start that were resident when it was made */
+    uint8_t pad1[8];
 
     /* Shared line. */
     uint64_t magic;        /* see vm_block_index() */

@@ -361,7 +361,17 @@ static struct vm_chunk *find_frames(unsigned n, unsigned touch, uint32_t *mask)
     return c;
 }
 
-struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, bool *zeroed)
+/* Bytes of the run from its start that are resident. */
+static size_t resident_start(const struct vm_chunk *c, unsigned bit, unsigned n)
+{
+    unsigned sum = 0;
+
+    for (unsigned i = 0; i < n && sum == i * FRAME_PARTS; i++)
+        sum += resident_of(c, bit + i, 1);
+    return sum * PART_BYTES;
+}
+
+struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, size_t *resident, bool *zeroed)
 {
     unsigned touch = parts(touch_bytes);
     struct vm_page *first = NULL;
@@ -374,7 +384,9 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, bool *zeroed)
         c = find_frames(n, touch, &mask);
     if (c) {
         unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
+        unsigned bit = (unsigned)__builtin_ctz(mask);
         *zeroed = clean == n;
+        *resident = resident_start(c, bit, n);
         c->free &= ~mask;
         clean_frames -= clean;
         dirty_frames -= n - clean;
@@ -382,7 +394,7 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, bool *zeroed)
         if (clean > 0 && keep.returned > 0)
             vm_keep_fetched(&keep, clean * VM_FRAME_BYTES, vm_os.now());
         rebucket(c);
-        first = page_at(c->zone, chunk_base(c) + ((size_t)__builtin_ctz(mask) << VM_FRAME_SHIFT));
+        first = page_at(c->zone, chunk_base(c) + ((size_t)bit << VM_FRAME_SHIFT));
     }
     vm_unlock(&vm_frames_lock);
     return first;

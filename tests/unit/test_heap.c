@@ -90,7 +90,7 @@ CHILD_CASE(blocks_of_every_class)
     CHECK(slab_of(vmt_malloc(VM_SMALL_LIMIT - 1))->size == VM_SMALL_LIMIT);
 }
 
-/* current -> full -> partial -> freed, and partial -> current. */
+/* current -> full -> partial -> quiet -> freed, and partial -> current. */
 CHILD_CASE(slab_states)
 {
     const struct vm_class *c = class_of(SIZE);
@@ -123,17 +123,20 @@ CHILD_CASE(slab_states)
     CHECK(first->state == VM_SLAB_PARTIAL && first->held == n - wake && free_blocks(first) == wake);
     CHECK(mine()->partial[id].next == &first->list);
 
-    /* The rest but one: still partial.  The last: its frames go back. */
+    /* The rest but one: still partial.  The last: it is quiet. */
     for (unsigned i = wake; i + 1 < n; i++)
         vmt_free(a[i]);
     CHECK(first->state == VM_SLAB_PARTIAL && first->held == 1);
     check();
     vmt_free(a[n - 1]);
-    CHECK(first->role == VM_PAGE_FREE && first->carved == 0 && vm_list_empty(&mine()->partial[id]));
+    CHECK(first->state == VM_SLAB_PARTIAL && first->quiet_bytes > 0 && first->held == 1);
     check();
     vmt_free(extra);
-    CHECK(second->state == VM_SLAB_QUIET && second->role == VM_PAGE_SLAB); /* the current one stays */
-    CHECK(mine()->current[id] == second && second->held == 1);
+    CHECK(second->state == VM_SLAB_CURRENT && second->quiet_bytes > 0 && second->held == 1);
+    CHECK(mine()->current[id] == second && mine()->quiet_bytes == first->quiet_bytes + second->quiet_bytes);
+    check();
+    vmt_malloc_trim(0); /* looks at quiet slabs */
+    CHECK(first->role == VM_PAGE_FREE && first->carved == 0 && vm_list_empty(&mine()->partial[id]));
     check();
     CHECK(used() == 0);
 }

@@ -175,7 +175,8 @@ static void check_run(const struct run *r)
 static bool take(struct run *r, unsigned n)
 {
     bool zeroed = false;
-    struct vm_page *p = vm_frames_alloc(n, n * VM_FRAME_BYTES, &zeroed);
+    size_t resident = 0;
+    struct vm_page *p = vm_frames_alloc(n, n * VM_FRAME_BYTES, &resident, &zeroed);
 
     CHECK(vm_zone_check());
     if (!p)
@@ -234,13 +235,14 @@ CHILD_CASE(zero_is_said_only_where_it_is_true)
 {
     struct run r;
     bool zeroed = false;
+    size_t resident = 0;
 
     start(true, 0);
-    struct vm_page *p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &zeroed);
+    struct vm_page *p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &resident, &zeroed);
     CHECK(p && zeroed);
     memset((void *)p->start, 1, 3 * VM_FRAME_BYTES);
     vm_frames_free(p, 3, 3 * VM_FRAME_BYTES);
-    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &zeroed);
+    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &resident, &zeroed);
     CHECK(p && (!zeroed || not_zero_at((void *)p->start, 3 * VM_FRAME_BYTES) == SIZE_MAX));
     memset((void *)p->start, 1, 3 * VM_FRAME_BYTES);
     vm_frames_free(p, 3, 3 * VM_FRAME_BYTES);
@@ -248,7 +250,7 @@ CHILD_CASE(zero_is_said_only_where_it_is_true)
     CHECK(take(&r, 32));
     CHECK(vm_frames_trim(0));
     CHECK(stats().free_dirty == 0);
-    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &zeroed);
+    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &resident, &zeroed);
     CHECK(p && zeroed && not_zero_at((void *)p->start, 3 * VM_FRAME_BYTES) == SIZE_MAX);
     CHECK(vm_zone_check());
 }
@@ -257,6 +259,7 @@ CHILD_CASE(purge_refused)
 {
     struct run a, b;
     bool zeroed = true;
+    size_t resident = 0;
 
     start(true, 0);
     CHECK(take(&a, 2) && take(&b, 32));
@@ -266,7 +269,7 @@ CHILD_CASE(purge_refused)
     vm_frames_trim(0);
     CHECK(fake.purges > 0 && stats().free_dirty >= 2 * VM_FRAME_BYTES);
     CHECK(vm_zone_check());
-    struct vm_page *p = vm_frames_alloc(2, 2 * VM_FRAME_BYTES, &zeroed);
+    struct vm_page *p = vm_frames_alloc(2, 2 * VM_FRAME_BYTES, &resident, &zeroed);
     CHECK(p && p->start == at && !zeroed);
     check_run(&b);
 }
@@ -526,7 +529,8 @@ CHILD_CASE(others_move_the_break_down)
     /* What lies above it now must not be handed out by growing over it. */
     for (unsigned i = 0; i < 8; i++) {
         bool zeroed;
-        struct vm_page *p = vm_frames_alloc(32, 32 * VM_FRAME_BYTES, &zeroed);
+        size_t resident;
+        struct vm_page *p = vm_frames_alloc(32, 32 * VM_FRAME_BYTES, &resident, &zeroed);
         CHECK(p && !in_break(p));
     }
     CHECK(fake.moves == moves && vm_zone_check());
