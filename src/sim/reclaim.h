@@ -14,7 +14,7 @@
 struct vm_sim_machine;
 
 enum vm_sim_page_policy { VM_SIM_TWO_LIST, VM_SIM_FIFO, VM_SIM_CLOCK, VM_SIM_LRU, VM_SIM_OPTIMUM, VM_SIM_POLICIES };
-const char *vm_sim_policy_name(enum vm_sim_page_policy p); /* two-list, fifo, clock, lru, optimum */
+const char *vm_sim_policy_name(enum vm_sim_page_policy p); /* two-list, fifo, clock, lru, optimum; in config.c */
 int vm_sim_policy_of(const char *name);
 
 enum vm_sim_page_kind { VM_SIM_UNRECLAIMABLE, VM_SIM_SWAPPABLE, VM_SIM_SYNCABLE, VM_SIM_DISCARDABLE, VM_SIM_PAGE_KINDS };
