@@ -55,12 +55,18 @@ static VM_NOINLINE void *new_or_null(size_t n, size_t align)
 /* An alignment that is no power of two fails, as in libstdc++. */
 static void *aligned_or_throw(size_t n, align_val align)
 {
-    return vm_is_pow2(align) ? new_or_throw(n, vm_max(align, VM_BLOCK_MIN)) : new_or_throw(SIZE_MAX, VM_BLOCK_MIN);
+    if (VM_UNLIKELY(!vm_is_pow2(align)))
+        return new_or_throw(SIZE_MAX, VM_BLOCK_MIN);
+    void *p = vm_aligned_hit(n, vm_max(align, VM_BLOCK_MIN));
+    return VM_LIKELY(p != NULL) ? p : new_or_throw(n, vm_max(align, VM_BLOCK_MIN));
 }
 
 static void *aligned_or_null(size_t n, align_val align)
 {
-    return vm_is_pow2(align) ? new_or_null(n, vm_max(align, VM_BLOCK_MIN)) : NULL;
+    if (VM_UNLIKELY(!vm_is_pow2(align)))
+        return NULL;
+    void *p = vm_aligned_hit(n, vm_max(align, VM_BLOCK_MIN));
+    return VM_LIKELY(p != NULL) ? p : new_or_null(n, vm_max(align, VM_BLOCK_MIN));
 }
 
 #define NEW(name)                                                                                                      \

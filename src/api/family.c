@@ -109,7 +109,8 @@ static void *alloc_aligned(size_t align, size_t n)
 {
     if (align <= VM_BLOCK_MIN)
         return VM_API(malloc)(n);
-    return vm_api_alloc(n, align, false);
+    void *p = vm_aligned_hit(n, align);
+    return VM_LIKELY(p != NULL) ? p : vm_api_alloc(n, align, false);
 }
 
 VM_EXPORT int VM_API(posix_memalign)(void **result, size_t align, size_t n)

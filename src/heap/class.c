@@ -37,7 +37,7 @@ const struct vm_class vm_classes[VM_CLASSES] = {
 
 unsigned vm_class_of_aligned(size_t n, size_t align)
 {
-    if (n > VM_SMALL_LIMIT || align > VM_SLAB_ALIGN_MAX)
+    if (n >= VM_SMALL_LIMIT || align > VM_SLAB_ALIGN_MAX)
         return 0;
     n = vm_max(vm_align_up(n, align), align);
     if (n > VM_SMALL_LIMIT)

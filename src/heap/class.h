@@ -32,7 +32,8 @@ VM_INLINE unsigned vm_class_of(size_t n)
     return VM_LINEAR_IDS + 1 + ((log - 8) << VM_STEPS_LOG2) + (((n - 1) >> (log - VM_STEPS_LOG2)) & 7);
 }
 
-/* The smallest class that holds n bytes with every block a multiple of align (a power of two); 0 when none does. */
+/* The smallest class that holds n bytes with every block a multiple of align (a power of two); 0 when none does, or n is
+   no small request. */
 unsigned vm_class_of_aligned(size_t n, size_t align);
 
 #endif

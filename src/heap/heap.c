@@ -12,9 +12,10 @@
 
 uint64_t vm_secret;
 
-/* Above this, realloc of a large block that cannot grow in place asks for an eighth more, so that growing by small
-   steps does not remap at every step; the surplus is address space until it is touched. */
+/* A large block that grows asks for an eighth of its size more, so that growing by small steps does not remap at every
+   step; the surplus is address space until it is touched. */
 #define GROWTH_SHARE 8
+#define STEPS_FROM 4096 /* so does a block in a slab of that size or more that moves, if it grows by less than half */
 
 /* Slow: a block of the class from the heap, whose lock is held or whose list is not empty. */
 static struct vm_block *pop_or_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
@@ -112,6 +113,9 @@ static struct vm_page *slab_of_live(const void *p, const char *call, bool freein
 
     if (!page)
         return NULL;
+    if (VM_LIKELY(vm_block_index(VM_LOAD(&page->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1)) < VM_LOAD(&page->carved)
+                  && !vm_may_be_sealed(p)))
+        return page;
     struct vm_page *slab = page - VM_LOAD(&page->tail);
     size_t offset = (uintptr_t)p - slab->start, carved = VM_LOAD(&slab->carved);
     if (carved == 0 || offset % slab->size != 0 || offset / slab->size >= carved || vm_is_sealed(p))
@@ -162,14 +166,24 @@ size_t vm_heap_usable(const void *p, const char *call, bool freeing)
     return e->size;
 }
 
-static void *move(void *p, size_t old, size_t n, const char *call)
+/* slab: that p lies in, or NULL. */
+static void *move(void *p, struct vm_page *slab, size_t old, size_t n, const char *call)
 {
-    void *q = vm_heap_alloc(n, VM_BLOCK_MIN, false);
+    void *q = NULL;
 
+    if (slab && old >= STEPS_FROM && n > old && n - old < old / 2 && n < VM_SMALL_LIMIT) /* a small request stays small */
+        q = vm_heap_alloc(vm_min(n + n / GROWTH_SHARE, (size_t)VM_SMALL_LIMIT - 1), VM_BLOCK_MIN, false);
+    if (!q)
+        q = vm_malloc_hit(n);
+    if (!q)
+        q = vm_heap_alloc(n, VM_BLOCK_MIN, false);
     if (!q)
         return NULL;
     memcpy(q, p, vm_min(old, n));
-    vm_heap_free(p, call);
+    if (slab)
+        free_in_slab(slab, p);
+    else
+        vm_heap_free(p, call);
     return q;
 }
 
@@ -182,12 +196,11 @@ static void *realloc_large(struct vm_extent *e, size_t n, const char *call)
             vm_extent_resize(e, n, true);
         return (void *)e->base;
     }
-    size_t roomy = n + e->size / GROWTH_SHARE;
-    if (vm_extent_resize(e, n, true))
+    size_t roomy = vm_min(n + e->size / GROWTH_SHARE, (size_t)PTRDIFF_MAX);
+    if (vm_extent_resize(e, roomy, true) || vm_extent_resize(e, n, true) || vm_extent_resize(e, roomy, false)
+        || vm_extent_resize(e, n, false))
         return (void *)e->base;
-    if ((n < roomy && roomy <= PTRDIFF_MAX && vm_extent_resize(e, roomy, false)) || vm_extent_resize(e, n, false))
-        return (void *)e->base;
-    return move((void *)e->base, e->size, n, call);
+    return move((void *)e->base, NULL, e->size, n, call);
 }
 
 void *vm_heap_realloc(void *p, size_t n, const char *call)
@@ -197,7 +210,7 @@ void *vm_heap_realloc(void *p, size_t n, const char *call)
     if (n > PTRDIFF_MAX)
         return NULL;
     if (slab)
-        return n <= slab->size ? p : move(p, slab->size, n, call);
+        return n <= slab->size ? p : move(p, slab, slab->size, n, call);
     struct vm_extent *e = vm_extent_at((uintptr_t)p);
     if (!e)
         vm_misuse(p, call, false);

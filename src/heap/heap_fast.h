@@ -28,13 +28,17 @@ VM_INLINE void *vm_slab_pop(struct vm_page *slab, struct vm_block *b)
 }
 
 /* Fast: NULL when the list is empty, or its first block damaged; the slow path finds out which. */
-VM_INLINE void *vm_malloc_hit(size_t n)
+VM_INLINE void *vm_slab_hit(struct vm_page *slab)
 {
-    struct vm_page *slab = vm_slab_for(vm_tls, n);
     struct vm_block *b = slab->free;
 
     return VM_LIKELY(vm_is_sealed(b)) ? vm_slab_pop(slab, b) : NULL;
 }
+
+/* Fast: align is a power of two.  Class 0, for what no slab serves, always misses. */
+VM_INLINE void *vm_aligned_hit(size_t n, size_t align) { return vm_slab_hit(vm_tls->current[vm_class_of_aligned(n, align)]); }
+
+VM_INLINE void *vm_malloc_hit(size_t n) { return vm_slab_hit(vm_slab_for(vm_tls, n)); }
 
 /* Fast: puts a block on the owner's list; it is sealed before the list shows it. */
 VM_INLINE void vm_slab_push(struct vm_page *slab, struct vm_block *b)

@@ -45,7 +45,7 @@ static void every_size(void **state)
 
 static unsigned smallest_aligned(size_t n, size_t align)
 {
-    if (align > VM_SLAB_ALIGN_MAX)
+    if (align > VM_SLAB_ALIGN_MAX || n >= VM_SMALL_LIMIT)
         return 0;
     for (unsigned id = 1; id < VM_CLASSES; id++)
         if (vm_classes[id].size >= n && vm_classes[id].size % align == 0)
