@@ -1,6 +1,6 @@
 /* Speed of the TLB model: references a second through vm_tlb_refs() for some streams and presets, best of 5 rounds.  Run by
    hand:
-     cc -O2 -Isrc -o /tmp/tlb bench/tlb.c src/vm/tlb.c src/vm/tlb_presets.c && /tmp/tlb */
+     cc -O2 -Isrc -o /tmp/tlb bench/tlb.c src/vm/tlb.c src/vm/tlb_presets.c -lm && /tmp/tlb */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>

@@ -296,13 +296,14 @@ int vm_sim_cpu_ref(struct vm_sim_cpu *cpu, struct vm_sim_ref ref, struct vm_sim_
     return one_ref(cpu, &ref, out);
 }
 
-size_t vm_sim_cpu_refs(struct vm_sim_cpu *cpu, const struct vm_sim_ref *ref, size_t n)
+size_t vm_sim_cpu_refs(struct vm_sim_cpu *cpu, const struct vm_sim_ref *ref, size_t n, size_t *good, const bool *pause)
 {
-    size_t good = 0;
+    size_t i, succeeded = 0;
 
-    for (size_t i = 0; i < n; i++)
-        good += one_ref(cpu, &ref[i], NULL) == 0;
-    return good;
+    for (i = 0; i < n && !(pause && VM_UNLIKELY(*pause)); i++)
+        succeeded += one_ref(cpu, &ref[i], NULL) == 0;
+    *good += succeeded;
+    return i;
 }
 
 /* ---- Address spaces ---- */

@@ -83,8 +83,9 @@ struct vm_sim_translation { /* of one reference, for those who want to see it */
 /* One reference, to the end: 0, or the negative errno of the handler, -EFAULT for exceptions.  out may be NULL. */
 int vm_sim_cpu_ref(struct vm_sim_cpu *cpu, struct vm_sim_ref ref, struct vm_sim_translation *out);
 
-/* Many; those that fail are given up, the rest go on.  Returns how many succeeded. */
-size_t vm_sim_cpu_refs(struct vm_sim_cpu *cpu, const struct vm_sim_ref *ref, size_t n);
+/* Many; those that fail are given up, the rest go on.  Returns how many were made; *good grows by those that succeeded.
+   Fewer than n are made when *pause becomes true (kswapd was woken); NULL: never. */
+size_t vm_sim_cpu_refs(struct vm_sim_cpu *cpu, const struct vm_sim_ref *ref, size_t n, size_t *good, const bool *pause);
 
 /* CR3 (and LDTR) load.  Only when another context comes. */
 void vm_sim_cpu_switch(struct vm_sim_cpu *cpu, struct vm_sim_context *to);

@@ -49,6 +49,8 @@ int vm_sim_exec(struct vm_sim_machine *m, struct vm_sim_process *p, const char *
 int vm_sim_elf_segments(const char *path, struct vm_sim_exec_segment *segment, size_t cap, size_t *count,
                         const char **why);
 
+/* All processes that ever were, for the end of the machine; works too when there is none. */
+void vm_sim_processes_free(struct vm_sim_machine *m);
 bool vm_sim_processes_check(const struct vm_sim_machine *m); /* all mms, and mapcounts against all tables */
 
 #endif

@@ -145,10 +145,15 @@ static void straddling(void **state)
     assert_int_equal(cpu.refs, 2);
     assert_int_equal(last_cr2, 0x2000);
     r.bytes = 4;
-    assert_int_equal(vm_sim_cpu_refs(&cpu, &r, 1), 1);
+    size_t good = 0;
+    assert_int_equal(vm_sim_cpu_refs(&cpu, &r, 1, &good, NULL), 1);
+    assert_int_equal(good, 1);
     assert_int_equal(cpu.refs, 3);
     r.offset = 0xfffffffe; /* beyond 4 GiB */
-    assert_int_equal(vm_sim_cpu_refs(&cpu, &r, 1), 0);
+    assert_int_equal(vm_sim_cpu_refs(&cpu, &r, 1, &good, NULL), 1);
+    assert_int_equal(good, 1);
+    bool pause = true;
+    assert_int_equal(vm_sim_cpu_refs(&cpu, &r, 1, &good, &pause), 0);
     assert_int_equal(last.vector, 13);
 }
 
