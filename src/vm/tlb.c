@@ -75,10 +75,11 @@ static uint32_t set_of(const struct array *a, uint64_t page)
     return (uint32_t)(a->mask || a->sets == 1 ? page & a->mask : page % a->sets);
 }
 
-static uint8_t print_of(uint64_t page)
+/* 1 to 255; a word, since a spilled byte that is loaded as a word stalls. */
+static uint32_t print_of(uint64_t page)
 {
-    uint8_t p = (uint8_t)(page * 0x9e3779b97f4a7c15u >> 56);
-    return (uint8_t)(p + !p);
+    uint32_t p = (uint32_t)(page * 0x9e3779b97f4a7c15u >> 56);
+    return p + !p;
 }
 
 static bool key_matches(uint64_t key, uint64_t want)
@@ -89,7 +90,7 @@ static bool key_matches(uint64_t key, uint64_t want)
 
 /* Bit i: print[i] is p, for 16 bytes. */
 #ifdef __SSE2__
-static inline uint64_t match_16(const uint8_t *print, uint8_t p)
+static inline uint64_t match_16(const uint8_t *print, uint32_t p)
 {
     __m128i all = _mm_load_si128((const __m128i *)(const void *)print);
     return (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_set1_epi8((char)p)));
@@ -98,7 +99,7 @@ static inline uint64_t match_16(const uint8_t *print, uint8_t p)
 #define BYTES_01 0x0101010101010101u
 #define BYTES_7F 0x7f7f7f7f7f7f7f7fu
 
-static inline uint64_t match_8(const uint8_t *print, uint8_t p)
+static inline uint64_t match_8(const uint8_t *print, uint32_t p)
 {
     uint64_t word = 0;
     for (unsigned i = 0; i < 8; i++) /* compilers make one load of it */
@@ -107,11 +108,11 @@ static inline uint64_t match_8(const uint8_t *print, uint8_t p)
     word = ~(((word & BYTES_7F) + BYTES_7F) | word | BYTES_7F); /* 0x80 where the byte is 0 */
     return (word >> 7) * 0x0102040810204080u >> 56;
 }
-static inline uint64_t match_16(const uint8_t *print, uint8_t p) { return match_8(print, p) | match_8(print + 8, p) << 8; }
+static inline uint64_t match_16(const uint8_t *print, uint32_t p) { return match_8(print, p) | match_8(print + 8, p) << 8; }
 #endif
 
 /* The way in the set, or NONE. */
-static inline uint32_t find(const struct array *a, uint32_t set, uint8_t p, uint64_t want)
+static inline uint32_t find(const struct array *a, uint32_t set, uint32_t p, uint64_t want)
 {
     const uint8_t *print = a->print + (size_t)set * a->stride;
     const uint64_t *key = a->key + (size_t)set * a->ways;
@@ -162,7 +163,7 @@ static void drop(struct array *a, uint32_t set, uint32_t way)
 }
 
 /* A page is global or it is not: of a global one no other entry stays. */
-static VM_NOINLINE void drop_same_page(struct array *a, uint32_t set, uint8_t p, uint64_t key)
+static VM_NOINLINE void drop_same_page(struct array *a, uint32_t set, uint32_t p, uint64_t key)
 {
     for (uint32_t way = 0; way < a->ways; way++)
         if (a->print[(size_t)set * a->stride + way] == p
@@ -171,7 +172,7 @@ static VM_NOINLINE void drop_same_page(struct array *a, uint32_t set, uint8_t p,
 }
 
 /* In place of the oldest of its set; it must not be there.  Returns where its value is. */
-static inline uint64_t *insert(struct array *a, uint32_t set, uint8_t p, uint64_t key, uint64_t value)
+static inline uint64_t *insert(struct array *a, uint32_t set, uint32_t p, uint64_t key, uint64_t value)
 {
     if (VM_UNLIKELY(key & KEY_GLOBAL))
         drop_same_page(a, set, p, key);
@@ -188,7 +189,7 @@ static inline uint64_t *insert(struct array *a, uint32_t set, uint8_t p, uint64_
     a->globals += !!(key & KEY_GLOBAL);
     a->key[at] = key;
     a->value[at] = value;
-    *print = p;
+    *print = (uint8_t)p;
     a->head[set] = (uint16_t)way;
     return &a->value[at];
 }
@@ -401,7 +402,7 @@ static VM_NOINLINE unsigned ref_past_level_1(struct vm_tlb *t, uint64_t address,
     uint64_t page = address >> t->config.shift[size];
     uint64_t key = page << KEY_PAGE_SHIFT | (uint64_t)size << KEY_SIZE_SHIFT | t->asid | global;
     struct array *first = t->of_size[0][size], *second = t->of_size[1][size];
-    uint8_t p = print_of(page);
+    uint32_t p = print_of(page);
     unsigned reads = 0;
 
     uint32_t set = second ? set_of(second, page) : 0;
