@@ -6,7 +6,7 @@
 
 #include "sim/frame.h"
 
-#define VM_SIM_ORDERS 11 /* 0..10: 4 KiB to 4 MiB */
+#define VM_SIM_ORDERS (VM_SIM_MAX_ORDER + 1) /* 0..10: 4 KiB to 4 MiB */
 
 struct vm_sim_buddy {
     struct vm_sim_mem_map *map;
@@ -22,7 +22,9 @@ struct vm_sim_buddy {
 /* All frames of [start, end) that are not reserved become free, in the largest aligned blocks. */
 void vm_sim_buddy_init(struct vm_sim_buddy *b, struct vm_sim_mem_map *map, vm_sim_pfn start, vm_sim_pfn end,
                        const char *name, struct vm_sim_events *events);
-vm_sim_pfn vm_sim_buddy_take(struct vm_sim_buddy *b, unsigned order); /* VM_SIM_NO_FRAME */
+/* A block with count 1, its frames of this kind; or VM_SIM_NO_FRAME.  The lower half of a block that is split. */
+vm_sim_pfn vm_sim_buddy_take(struct vm_sim_buddy *b, unsigned order, enum vm_sim_frame_kind kind);
+/* Its descriptors become zeros; nobody may map it or have it on a list. */
 void vm_sim_buddy_give(struct vm_sim_buddy *b, vm_sim_pfn frame, unsigned order);
 
 /* The kernel's external-fragmentation index for a request that fails: 0 towards lack of memory, 1 towards

@@ -29,19 +29,23 @@ enum vm_sim_frame_flag {
     VM_SIM_FRAME_LOCKED = 128,    /* not to be reclaimed now */
 };
 
-/* Invariants: count = 0 exactly for FREE and RESERVED; mapcount <= count; mapcount = number of present leaf entries that
-   name the frame; on an LRU list exactly when ON_LRU. */
+#define VM_SIM_MAX_ORDER 10 /* blocks of 1 to 1024 frames */
+
+/* A block of 1 << order frames is handed out and taken back as one; its head, the first, speaks for it.  Invariants:
+   count > 0 exactly in heads of blocks handed out; the others of such a block have its kind and zone, and no count;
+   mapcount <= count; free frames that are no heads, and those never used, are all zeros; on an LRU list exactly when
+   ON_LRU.  The kernel's own mappings (direct map, vmalloc, kmap) are not in mapcount. */
 struct vm_sim_frame {
     struct vm_list lru; /* free list of its zone (head frames), an LRU list, or its slab cache's list */
     void *owner;        /* see the kinds */
     uint64_t index;
     uint64_t swap;      /* vm_sim_pte_swap() of its slot in the swap cache, or 0 */
     uint32_t count;     /* references: mappings, page or swap cache, kernel users */
-    uint32_t mapcount;
+    uint32_t mapcount;  /* present leaf entries of processes that name the frame */
     uint16_t flags;
     uint8_t kind;
-    uint8_t zone;
-    uint8_t order; /* of the block that it heads */
+    uint8_t zone;       /* enum vm_sim_zone_type, once handed out; of any frame: vm_sim_zone_of() */
+    uint8_t order;      /* of the block that it heads */
 };
 
 struct vm_sim_mem_map {
@@ -58,10 +62,16 @@ VM_INLINE struct vm_sim_frame *vm_sim_pfn_frame(const struct vm_sim_mem_map *map
 {
     return &map->frame[pfn];
 }
+VM_INLINE bool vm_sim_frame_is_blank(const struct vm_sim_frame *f)
+{
+    return !f->lru.next && !f->lru.prev && !f->owner && !f->index && !f->swap && !f->count && !f->mapcount && !f->flags &&
+           !f->kind && !f->zone && !f->order;
+}
 
 void vm_sim_mem_map_init(struct vm_sim_mem_map *map, uint64_t bytes);
 void vm_sim_mem_map_free(struct vm_sim_mem_map *map);
-void vm_sim_mem_map_reserve(struct vm_sim_mem_map *map, struct vm_sim_physical from, uint64_t bytes); /* whole frames */
+/* Every frame that the range touches; what is beyond the memory is ignored.  Before any of them is in use. */
+void vm_sim_mem_map_reserve(struct vm_sim_mem_map *map, struct vm_sim_physical from, uint64_t bytes);
 const char *vm_sim_frame_kind_name(enum vm_sim_frame_kind k);
 bool vm_sim_mem_map_check(const struct vm_sim_mem_map *map);
 
