@@ -14,29 +14,11 @@
 
 /* ---- Words ---- */
 
-const char *vm_sim_policy_name(enum vm_sim_page_policy p)
-{
-    static const char *const name[VM_SIM_POLICIES] = {
-        [VM_SIM_TWO_LIST] = "two-list", [VM_SIM_FIFO] = "fifo", [VM_SIM_CLOCK] = "clock",
-        [VM_SIM_LRU] = "lru",           [VM_SIM_OPTIMUM] = "optimum",
-    };
-
-    return p < VM_SIM_POLICIES ? name[p] : "?";
-}
-
 static int word_of(const char *text, const char *const *words)
 {
     for (int i = 0; words[i]; i++)
         if (strcmp(text, words[i]) == 0)
             return i;
-    return -EINVAL;
-}
-
-int vm_sim_policy_of(const char *name)
-{
-    for (int p = 0; p < VM_SIM_POLICIES; p++)
-        if (strcmp(name, vm_sim_policy_name((enum vm_sim_page_policy)p)) == 0)
-            return p;
     return -EINVAL;
 }
 
