@@ -63,7 +63,6 @@ static bool set_up_memory(struct vm_sim_machine *m, struct vm_sim_message *messa
         return false;
     }
     set_up_kernel_areas(m);
-    m->swaps.events = &m->events;
     for (size_t i = 0; i < c->swap_count; i++)
         if (vm_sim_swap_add(&m->swaps, c->swap[i].name, c->swap[i].bytes, c->swap[i].priority, c->swap[i].extents) != 0) {
             snprintf(message->text, sizeof message->text, "impossible machine: swap area %s", c->swap[i].name);
@@ -198,9 +197,9 @@ bool vm_sim_machine_check(const struct vm_sim_machine *m)
     struct vm_sim_machine *writable = (struct vm_sim_machine *)(uintptr_t)m; /* rmap walks with a callback that may write */
 
     if (!is_paged(&m->config))
-        return vm_sim_core_check(&m->core) && (m->config.addressing == VM_SIM_BARE || vm_sim_cpu_check(&m->cpu));
+        return vm_sim_core_check(&m->core) && vm_sim_segments_check(m) && vm_sim_cpu_check(&m->cpu);
     return vm_sim_memory_check(&m->memory) && vm_sim_slabs_check(&m->slabs) && vm_sim_pt_check(m->kernel)
            && vm_sim_vmareas_check(&m->vmareas) && (!has_kmaps(m) || vm_sim_kmaps_check(&m->kmaps))
            && vm_sim_swaps_check(&m->swaps) && vm_sim_files_check(m) && vm_sim_processes_check(m)
-           && vm_sim_reclaim_check(m) && vm_sim_rmap_check(writable) && vm_sim_cpu_check(&m->cpu);
+           && vm_sim_segments_check(m) && vm_sim_reclaim_check(m) && vm_sim_rmap_check(writable) && vm_sim_cpu_check(&m->cpu);
 }

@@ -10,6 +10,7 @@
 #include "sim/process.h"
 #include "sim/reclaim.h"
 #include "sim/relocate.h"
+#include "sim/segments.h"
 #include "sim/slab.h"
 #include "sim/swap.h"
 #include "sim/vmarea.h"

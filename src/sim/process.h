@@ -14,6 +14,7 @@ struct vm_sim_process {
     struct vm_sim_mm *mm; /* NULL: a zombie, or a machine without paging */
     struct vm_sim_program *program; /* machines of bare memory */
     struct vm_sim_dtable ldt;
+    struct vm_sim_segment *segments; /* machines with segments: see segments.h */
     int nice;             /* -20..19 */
     uint64_t born;        /* clock */
     int signal;           /* that it died of; 0: none */
