@@ -2,8 +2,8 @@
 
    Invariants (vm_sim_buddy_check): a block of order o begins at a multiple of 1 << o and lies in the zone; no two free
    buddies of one order below the highest, so the free blocks are the largest aligned ones that the free frames make;
-   blocks[o] = length of list[o]; free = sum of blocks[o] << o; each frame of the zone is reserved, in one free block, or
-   in one that was handed out. */
+   blocks[o] = length of list[o]; free = sum of blocks[o] << o; each frame of the zone is reserved, in one free block,
+   or in one that was handed out. */
 #include "sim/buddy.h"
 
 #include "base/fail.h"

@@ -64,8 +64,8 @@ VM_INLINE struct vm_sim_frame *vm_sim_pfn_frame(const struct vm_sim_mem_map *map
 }
 VM_INLINE bool vm_sim_frame_is_blank(const struct vm_sim_frame *f)
 {
-    return !f->lru.next && !f->lru.prev && !f->owner && !f->index && !f->swap && !f->count && !f->mapcount && !f->flags &&
-           !f->kind && !f->zone && !f->order;
+    return !f->lru.next && !f->lru.prev && !f->owner && !f->index && !f->swap && !f->count && !f->mapcount &&
+           !f->flags && !f->kind && !f->zone && !f->order;
 }
 
 void vm_sim_mem_map_init(struct vm_sim_mem_map *map, uint64_t bytes);
