@@ -26,6 +26,7 @@
 #define KEY_GLOBAL ((uint64_t)1 << 16)
 #define KEY_SIZE_SHIFT 17
 #define KEY_PAGE_SHIFT 19
+#define KEY_KIND ((uint64_t)7 << 16) /* size, global */
 #define KEY_WHERE (~(KEY_ASID | KEY_GLOBAL)) /* page and size */
 
 #define PRINTS 16 /* are compared at a time */
@@ -180,13 +181,15 @@ static inline uint64_t *insert(struct array *a, uint32_t set, uint32_t p, uint64
     size_t at = (size_t)set * a->ways + way;
     uint8_t *print = &a->print[(size_t)set * a->stride + way];
 
-    if (*print) {
-        a->live[a->key[at] >> KEY_SIZE_SHIFT & 3]--;
-        a->globals -= !!(a->key[at] & KEY_GLOBAL);
-        a->evictions++;
+    a->evictions += !!*print;
+    if (!*print || ((a->key[at] ^ key) & KEY_KIND)) { /* else one of its kind goes as one comes */
+        if (*print) {
+            a->live[a->key[at] >> KEY_SIZE_SHIFT & 3]--;
+            a->globals -= !!(a->key[at] & KEY_GLOBAL);
+        }
+        a->live[key >> KEY_SIZE_SHIFT & 3]++;
+        a->globals += !!(key & KEY_GLOBAL);
     }
-    a->live[key >> KEY_SIZE_SHIFT & 3]++;
-    a->globals += !!(key & KEY_GLOBAL);
     a->key[at] = key;
     a->value[at] = value;
     *print = (uint8_t)p;
