@@ -635,6 +635,10 @@ int vm_sim_config_check(const struct vm_sim_config *c, struct vm_sim_message *me
         IMPOSSIBLE("16 TiB of memory or more");
     if (paged && c->zones.dma_end >= c->zones.normal_end)
         IMPOSSIBLE("zone DMA ends above zone NORMAL");
+    const uint64_t *mark = c->zones.watermark;
+    if (paged && mark[2] && (mark[0] == 0 || mark[0] >= mark[1] || mark[1] >= mark[2]))
+        IMPOSSIBLE("watermarks %llu %llu %llu; want 0 < MIN < LOW < HIGH", (unsigned long long)mark[0],
+                   (unsigned long long)mark[1], (unsigned long long)mark[2]);
     if (paged && c->zones.watermark[2] * VM_SIM_PAGE_SIZE >= c->memory)
         IMPOSSIBLE("the high watermark is all of memory");
     for (size_t i = 0; i < c->swap_count; i++)

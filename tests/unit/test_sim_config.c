@@ -172,7 +172,8 @@ static void impossible(void **state)
         {"x86_64", "dma-end=1G"},        {"x86_64", "watermarks=1 2 300000"}, {"x86_64", "swap=4K"},
         {"x86_64", "addressing=seg-paged"}, {"x86_64", "shared-directory=yes"}, {"i386-2level", "memory=8G"},
         {"i386-pae", "memory=128G"},     {"segmented", "mode=2level"},    {"segmented", "tlb=zen4"},
-        {"x86_64", "mode=sorted", "page=2M"}, {"linux-0.12", "processes=65"}, {"x86_64", "l1=4/4:4k 4/4:4k"},
+        {"x86_64", "mode=sorted", "page=2M"}, {"linux-0.12", "processes=65"}, {"x86_64", "watermarks=0 2 3"},
+        {"x86_64", "watermarks=2 2 3"}, {"x86_64", "l1=4/4:4k 4/4:4k"},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
