@@ -118,6 +118,13 @@ void vm_sim_buddy_give(struct vm_sim_buddy *b, vm_sim_pfn frame, unsigned order)
     list_add(b, frame, order, false);
 }
 
+void vm_sim_buddy_drain(struct vm_sim_buddy *b)
+{
+    for (unsigned o = 0; o < VM_SIM_ORDERS; o++)
+        while (!vm_list_empty(&b->list[o]))
+            list_remove(b, vm_sim_frame_pfn(b->map, VM_CONTAINER_OF(b->list[o].next, struct vm_sim_frame, lru)));
+}
+
 double vm_sim_buddy_fragmentation(const struct vm_sim_buddy *b, unsigned order)
 {
     uint64_t blocks = 0;

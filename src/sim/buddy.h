@@ -27,6 +27,9 @@ vm_sim_pfn vm_sim_buddy_take(struct vm_sim_buddy *b, unsigned order, enum vm_sim
 /* Its descriptors become zeros; nobody may map it or have it on a list. */
 void vm_sim_buddy_give(struct vm_sim_buddy *b, vm_sim_pfn frame, unsigned order);
 
+/* Every block is free: the lists forget them, and another allocator has the frames. */
+void vm_sim_buddy_drain(struct vm_sim_buddy *b);
+
 /* The kernel's external-fragmentation index for a request that fails: 0 towards lack of memory, 1 towards
    fragmentation; -1 when the request would succeed.  1 - (1 + free / requested) / free blocks, as fragmentation_index()
    has it; a value in thousandths there. */

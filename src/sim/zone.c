@@ -2,11 +2,10 @@
 
    Invariants (vm_sim_memory_check): the zones in their order, HIGHMEM last, cover the memory without gap or overlap;
    managed = frames that are not reserved = free ones + those handed out; min < low < high, or all 0; a frame handed out
-   names its zone. */
+   names its zone.  With another allocator instead: no zone has a free block; instead_used = frames handed out. */
 #include "sim/zone.h"
 
 #include "base/fail.h"
-#include "sim/paging.h"
 
 #define MIN_FREE_KBYTES_MAX ((uint64_t)64 * 1024)
 #define KIB_PER_FRAME (VM_SIM_PAGE_SIZE / 1024)
@@ -89,6 +88,15 @@ void vm_sim_memory_init(struct vm_sim_memory *m, uint64_t bytes, const struct vm
 }
 
 void vm_sim_memory_free(struct vm_sim_memory *m) { vm_sim_mem_map_free(&m->map); }
+
+void vm_sim_memory_instead(struct vm_sim_memory *m, struct vm_sim_frame_source source)
+{
+    for (unsigned t = 0; t < VM_SIM_ZONES; t++) {
+        VM_ASSERT(m->zone[t].buddy.free == m->zone[t].managed);
+        vm_sim_buddy_drain(&m->zone[t].buddy);
+    }
+    m->instead = source;
+}
 
 /* ---- Allocation ---- */
 
@@ -176,12 +184,54 @@ static void tell_failure(struct vm_sim_memory *m, enum vm_sim_zone_type highest,
                                      .cause = fragmented ? "fragmented" : "too few free frames"));
 }
 
+static vm_sim_pfn take_instead(struct vm_sim_memory *m, unsigned gfp, unsigned order, enum vm_sim_frame_kind kind)
+{
+    vm_sim_pfn frame = m->instead.take(m->instead.ctx, order);
+
+    if (frame == VM_SIM_NO_FRAME) {
+        tell_failure(m, highest_zone(m, gfp), gfp, order);
+        return frame;
+    }
+    struct vm_sim_frame *f = vm_sim_pfn_frame(&m->map, frame);
+    struct vm_sim_zone *z = vm_sim_zone_of(m, frame);
+    uint64_t frames = (uint64_t)1 << order;
+    for (uint64_t i = 0; i < frames; i++) {
+        VM_ASSERT(vm_sim_frame_is_blank(f + i));
+        f[i].kind = (uint8_t)kind;
+        f[i].zone = (uint8_t)z->type;
+    }
+    f->flags = VM_SIM_FRAME_HEAD;
+    f->order = (uint8_t)order;
+    f->count = 1;
+    vm_list_init(&f->lru);
+    z->allocated++;
+    m->instead_used += frames;
+    m->zeroed += gfp & VM_SIM_GFP_ZERO ? frames : 0;
+    vm_sim_emit(m->events, VM_SIM_EV(ALLOC, .frame = frame, .order = (uint8_t)order, .name = z->name));
+    return frame;
+}
+
+static void give_instead(struct vm_sim_memory *m, vm_sim_pfn frame, unsigned order)
+{
+    struct vm_sim_frame *f = vm_sim_pfn_frame(&m->map, frame);
+    uint64_t frames = (uint64_t)1 << order;
+
+    for (uint64_t i = 0; i < frames; i++) {
+        VM_ASSERT(f[i].mapcount == 0 && !(f[i].flags & (VM_SIM_FRAME_ON_LRU | VM_SIM_FRAME_SWAP_CACHE)));
+        f[i] = (struct vm_sim_frame){0};
+    }
+    m->instead_used -= frames;
+    m->instead.give(m->instead.ctx, frame, order);
+}
+
 vm_sim_pfn vm_sim_alloc_pages(struct vm_sim_memory *m, unsigned gfp, unsigned order, enum vm_sim_frame_kind kind)
 {
     enum vm_sim_zone_type highest = highest_zone(m, gfp);
     vm_sim_pfn frame;
 
     VM_ASSERT(order <= VM_SIM_MAX_ORDER);
+    if (m->instead.take)
+        return take_instead(m, gfp, order, kind);
     frame = take(m, highest, MARK_LOW, gfp, order, kind);
     if (frame != VM_SIM_NO_FRAME)
         return frame;
@@ -223,7 +273,10 @@ void vm_sim_put_frame(struct vm_sim_memory *m, vm_sim_pfn frame)
         return;
     struct vm_sim_zone *z = vm_sim_zone_of(m, frame);
     vm_sim_emit(m->events, VM_SIM_EV(FREE, .frame = frame, .order = f->order, .name = z->name));
-    vm_sim_buddy_give(&z->buddy, frame, f->order);
+    if (m->instead.take)
+        give_instead(m, frame, f->order);
+    else
+        vm_sim_buddy_give(&z->buddy, frame, f->order);
 }
 
 void vm_sim_free_pages(struct vm_sim_memory *m, vm_sim_pfn frame, unsigned order)
@@ -249,13 +302,13 @@ uint64_t vm_sim_free_frames(const struct vm_sim_memory *m)
     uint64_t frames = 0;
 
     for (unsigned t = 0; t < VM_SIM_ZONES; t++)
-        frames += m->zone[t].buddy.free;
-    return frames;
+        frames += m->instead.take ? m->zone[t].managed : m->zone[t].buddy.free;
+    return frames - m->instead_used;
 }
 
 static vm_sim_pfn table_take(void *ctx, unsigned order)
 {
-    return vm_sim_alloc_pages(ctx, VM_SIM_GFP_KERNEL, order, VM_SIM_FRAME_TABLE);
+    return vm_sim_alloc_pages(ctx, VM_SIM_GFP_ATOMIC, order, VM_SIM_FRAME_TABLE);
 }
 
 static void table_give(void *ctx, vm_sim_pfn frame, unsigned order) { vm_sim_free_pages(ctx, frame, order); }
@@ -267,7 +320,7 @@ struct vm_sim_frame_source vm_sim_table_source(struct vm_sim_memory *m)
 
 /* ---- Check ---- */
 
-static bool check_zone(const struct vm_sim_memory *m, const struct vm_sim_zone *z)
+static bool check_zone(const struct vm_sim_memory *m, const struct vm_sim_zone *z, uint64_t *used_by_all)
 {
     uint64_t managed = 0, used = 0;
     bool marked = z->min || z->low || z->high;
@@ -282,19 +335,25 @@ static bool check_zone(const struct vm_sim_memory *m, const struct vm_sim_zone *
         if (is_used && f->zone != z->type)
             return false;
     }
-    return managed == z->managed && managed == used + z->buddy.free && vm_sim_buddy_check(&z->buddy);
+    if (managed != z->managed)
+        return false;
+    *used_by_all += used;
+    if (m->instead.take)
+        return z->buddy.free == 0;
+    return managed == used + z->buddy.free && vm_sim_buddy_check(&z->buddy);
 }
 
 bool vm_sim_memory_check(const struct vm_sim_memory *m)
 {
     vm_sim_pfn end = 0;
+    uint64_t used = 0;
 
     for (unsigned t = 0; t < VM_SIM_ZONES; t++) {
         const struct vm_sim_zone *z = &m->zone[t];
         if (z->start != end || z->end < z->start || z->buddy.start != z->start || z->buddy.end != z->end ||
-            !check_zone(m, z))
+            !check_zone(m, z, &used))
             return false;
         end = z->end;
     }
-    return end == m->map.frames && vm_sim_mem_map_check(&m->map);
+    return end == m->map.frames && (!m->instead.take || used == m->instead_used) && vm_sim_mem_map_check(&m->map);
 }

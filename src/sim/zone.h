@@ -4,6 +4,7 @@
 #define VM_SIM_ZONE_H
 
 #include "sim/buddy.h"
+#include "sim/paging.h"
 
 enum vm_sim_zone_type { VM_SIM_ZONE_DMA, VM_SIM_ZONE_DMA32, VM_SIM_ZONE_NORMAL, VM_SIM_ZONE_HIGHMEM, VM_SIM_ZONES };
 
@@ -47,6 +48,8 @@ struct vm_sim_memory {
     struct vm_sim_mem_map map;
     struct vm_sim_zone zone[VM_SIM_ZONES];
     uint64_t zeroed; /* frames of requests with ZERO */
+    struct vm_sim_frame_source instead; /* another allocator's; take NULL: the zones */
+    uint64_t instead_used;              /* frames that it has handed out */
     struct vm_sim_events *events;
     /* Reclaim's hooks; NULL: none.  reclaim returns the frames it freed in the zones that the request may use; wake is
        called for each zone of the fallback list whenever a request would leave all of them below low. */
@@ -62,6 +65,10 @@ struct vm_sim_range {
 void vm_sim_memory_init(struct vm_sim_memory *m, uint64_t bytes, const struct vm_sim_zone_limits *limits,
                         const struct vm_sim_range *reserved, size_t reserved_count, struct vm_sim_events *events);
 void vm_sim_memory_free(struct vm_sim_memory *m);
+
+/* Before the first request: from now on frames come from `source`, without watermarks or reclaim.  The zones only name
+   ranges; descriptors, counts, events and checks stay as they are. */
+void vm_sim_memory_instead(struct vm_sim_memory *m, struct vm_sim_frame_source source);
 
 /* First frame of a block of 1 << order, its descriptors of `kind`, count 1 at the head; or VM_SIM_NO_FRAME.  The order
    of trials: every zone of the fallback list above low; wake kswapd; every zone above min (HIGH: the reserved pool); then,
@@ -82,8 +89,8 @@ void vm_sim_free_pages(struct vm_sim_memory *m, vm_sim_pfn frame, unsigned order
 struct vm_sim_zone *vm_sim_zone_of(struct vm_sim_memory *m, vm_sim_pfn frame);
 uint64_t vm_sim_free_frames(const struct vm_sim_memory *m);
 
-/* For paging.h: tables from zone NORMAL, kind TABLE. */
-struct vm_sim_frame_source;
+/* For paging.h: tables from zone NORMAL, kind TABLE, by atomic requests: reclaim in the middle of vm_sim_pt_set() would
+   change the tables under its feet.  Who gets -ENOMEM reclaims and tries again. */
 struct vm_sim_frame_source vm_sim_table_source(struct vm_sim_memory *m);
 
 bool vm_sim_memory_check(const struct vm_sim_memory *m);

@@ -326,6 +326,48 @@ static void source_of_tables(void **state)
     vm_sim_memory_free(&m);
 }
 
+/* ---- Another allocator instead ---- */
+
+/* As linux-0.12 has it: a byte for each frame, searched from the top. */
+static uint8_t used_byte[64];
+static vm_sim_pfn scan_take(void *ctx, unsigned order)
+{
+    (void)ctx;
+    for (unsigned i = 64; order == 0 && i-- > 0;)
+        if (!used_byte[i])
+            return used_byte[i] = 1, i;
+    return VM_SIM_NO_FRAME;
+}
+static void scan_give(void *ctx, vm_sim_pfn frame, unsigned order)
+{
+    (void)ctx;
+    CHECK(order == 0 && used_byte[frame] == 1);
+    used_byte[frame] = 0;
+}
+
+static void instead_of_zones(void **state)
+{
+    (void)state;
+    struct vm_sim_memory m;
+
+    memory_new(&m, 64 * PAGE, three_zones);
+    vm_sim_memory_instead(&m, (struct vm_sim_frame_source){scan_take, scan_give, NULL});
+    assert_true(vm_sim_memory_check(&m));
+    for (unsigned i = 0; i < 64; i++) {
+        assert_int_equal(vm_sim_free_frames(&m), 64 - i);
+        assert_int_equal(get(&m, VM_SIM_GFP_USER, 0), 63 - i);
+    }
+    assert_int_equal(get(&m, VM_SIM_GFP_USER, 0), VM_SIM_NO_FRAME);
+    assert_int_equal(last.kind, VM_SIM_EV_ALLOC_FAILED);
+    vm_sim_put_frame(&m, 17);
+    vm_sim_put_frame(&m, 30);
+    assert_int_equal(get(&m, VM_SIM_GFP_KERNEL, 1), VM_SIM_NO_FRAME);
+    assert_int_equal(get(&m, VM_SIM_GFP_KERNEL, 0), 30);
+    m.instead_used++;
+    assert_false(vm_sim_memory_check(&m));
+    vm_sim_memory_free(&m);
+}
+
 /* ---- Random requests: which zone serves follows from the free frames of the zones and the watermarks ---- */
 
 struct block {
@@ -471,6 +513,7 @@ int main(void)
         cmocka_unit_test(free_pages_in_the_direct_map),
         cmocka_unit_test(reference_counts),
         cmocka_unit_test(source_of_tables),
+        cmocka_unit_test(instead_of_zones),
         cmocka_unit_test(random_requests),
         cmocka_unit_test(check_finds_faults),
         cmocka_unit_test(misuse_is_found),
