@@ -1,6 +1,6 @@
 /* Readers of recorded programs, all streaming: valgrind lackey text, libvmalloc's event traces, strace -f output, a
-   binary form of our own.  A reader makes items; trace_run.c plays them on a machine, other users (mrc.h, policy.h) take
-   the addresses alone. */
+   binary form of our own.  A reader makes items; trace_run.h plays them on a machine, other users (mrc.h, policy.h) take
+   the addresses alone.  Memory is one buffer and one batch, whatever the length. */
 #ifndef VM_SIM_TRACE_H
 #define VM_SIM_TRACE_H
 
@@ -44,9 +44,14 @@ void vm_sim_trace_close(struct vm_sim_trace *t);
 /* 1: an item; 0: the end; -EINVAL and "FILE:LINE: what" (malformed, truncated). */
 int vm_sim_trace_next(struct vm_sim_trace *t, struct vm_sim_item *item, struct vm_sim_message *message);
 uint64_t vm_sim_trace_position(const struct vm_sim_trace *t); /* bytes read, for a progress line */
+uint64_t vm_sim_trace_size(const struct vm_sim_trace *t);     /* of the file; 0: not known */
+enum vm_sim_trace_format vm_sim_trace_format(const struct vm_sim_trace *t);
+int vm_sim_trace_format_of(const char *name); /* auto, lackey, events, strace, binary; -EINVAL */
 
-/* Plays all of it.  Memory that a trace touches without having mapped it (lackey says nothing of mappings) is mapped at
-   once as an area of its own, by where it lies. */
-int vm_sim_trace_run(struct vm_sim_trace *t, struct vm_sim_machine *m, struct vm_sim_message *message);
+/* Writing the binary form: a reference takes about three bytes. */
+struct vm_sim_trace_writer;
+struct vm_sim_trace_writer *vm_sim_trace_writer_new(FILE *out);
+void vm_sim_trace_write(struct vm_sim_trace_writer *w, const struct vm_sim_item *item);
+int vm_sim_trace_writer_end(struct vm_sim_trace_writer *w); /* 0, or -EIO: something could not be written */
 
 #endif
