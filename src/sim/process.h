@@ -4,6 +4,7 @@
 #define VM_SIM_PROCESS_H
 
 #include "sim/cpu.h"
+#include "sim/elf.h"
 #include "sim/mm.h"
 
 struct vm_sim_process {
@@ -38,18 +39,10 @@ struct vm_sim_process *vm_sim_fork(struct vm_sim_machine *m, struct vm_sim_proce
 /* Everything is returned; how many frames that freed. */
 uint64_t vm_sim_exit(struct vm_sim_machine *m, struct vm_sim_process *p, int signal);
 
-struct vm_sim_exec_segment { /* of an ELF file, as its program headers say */
-    uint64_t at, file_offset, file_bytes, memory_bytes;
-    uint8_t perms;
-};
 /* Old areas are dropped.  Neighbouring segments whose ends lie in one page of the file share its cached frame until one
    writes.  0, -ENOMEM, -EINVAL. */
 int vm_sim_exec(struct vm_sim_machine *m, struct vm_sim_process *p, const char *file,
                 const struct vm_sim_exec_segment *segment, size_t segments);
-/* Reads the program headers of a real ELF file (32 or 64 bit).  0, or negative errno; *why gets a few words. */
-int vm_sim_elf_segments(const char *path, struct vm_sim_exec_segment *segment, size_t cap, size_t *count,
-                        const char **why);
-
 /* All processes that ever were, for the end of the machine; works too when there is none. */
 void vm_sim_processes_free(struct vm_sim_machine *m);
 bool vm_sim_processes_check(const struct vm_sim_machine *m); /* all mms, and mapcounts against all tables */
