@@ -5,6 +5,7 @@
 #include "heap/heap_fast.h"
 #include "heap/remote.h"
 #include "os/os.h"
+#include "page/extent.h"
 #include "page/zone.h"
 
 #define WAKE_SHARE 32 /* see page.h */
@@ -147,16 +148,17 @@ void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
 static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
 {
     const struct vm_class *c = &vm_classes[class_id];
-    size_t resident;
-    bool zeroed;
-    struct vm_page *slab = vm_frames_alloc(c->frames, VM_LOAD(&expected[class_id]), &resident, &zeroed);
+    struct vm_frames_news news;
+    struct vm_page *slab = vm_frames_alloc(c->frames, VM_LOAD(&expected[class_id]), &news);
 
     if (!slab)
         return NULL;
+    if (news.grew) /* what is kept of large blocks should not stand beside a growing heap; it grows by an eighth */
+        vm_extents_settle();
     slab->free = VM_BLOCK_END;
     slab->held = 0;
-    slab->virgin = zeroed;
-    slab->resident = (uint32_t)resident;
+    slab->virgin = news.zeroed;
+    slab->resident = (uint32_t)news.resident;
     slab->class_id = (uint8_t)class_id;
     slab->frames = c->frames;
     slab->size = c->size;

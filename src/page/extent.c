@@ -629,6 +629,17 @@ bool vm_extents_trim(void)
     return trimmed;
 }
 
+void vm_extents_settle(void)
+{
+    if (vm_lock_is_mine(&vm_extents_lock))
+        return; /* in a signal handler that interrupted us here */
+    vm_lock(&vm_extents_lock);
+    size_t share = live_bytes / VM_KEEP_LIVE_SHARE;
+    if (dirty_bytes > share)
+        return_dirty(share);
+    vm_unlock(&vm_extents_lock);
+}
+
 void vm_extents_stats(struct vm_extents_stats *s)
 {
     vm_lock_outer(&vm_extents_lock);

@@ -55,6 +55,9 @@ bool vm_extent_freed_lately(uintptr_t address);
 /* Returns every free extent to the system.  True when there was one. */
 bool vm_extents_trim(void);
 
+/* Returns what is kept beyond its share of live extents, whatever credit it has earned. */
+void vm_extents_settle(void);
+
 struct vm_extents_stats {
     size_t live, dirty, clean; /* bytes */
     size_t live_count;

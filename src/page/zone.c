@@ -371,7 +371,7 @@ static size_t resident_start(const struct vm_chunk *c, unsigned bit, unsigned n)
     return sum * PART_BYTES;
 }
 
-struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, size_t *resident, bool *zeroed)
+struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames_news *news)
 {
     unsigned touch = parts(touch_bytes);
     struct vm_page *first = NULL;
@@ -379,14 +379,15 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, size_t *resident
 
     vm_lock(&vm_frames_lock);
     struct vm_chunk *c = find_frames(n, touch, &mask);
+    news->grew = !c;
     /* A foreign move of the break can spoil the run that growth made room for; the second growth starts behind it. */
     for (int tries = 0; !c && tries < 3 && grow(n); tries++)
         c = find_frames(n, touch, &mask);
     if (c) {
         unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
         unsigned bit = (unsigned)__builtin_ctz(mask);
-        *zeroed = clean == n;
-        *resident = resident_start(c, bit, n);
+        news->zeroed = clean == n;
+        news->resident = resident_start(c, bit, n);
         c->free &= ~mask;
         clean_frames -= clean;
         dirty_frames -= n - clean;

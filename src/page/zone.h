@@ -36,10 +36,15 @@ extern struct vm_lock vm_frames_lock;
 /* Prepares the brk heap; it stays empty.  Without memory even for that, only mmap'd zones will serve. */
 void vm_zones_start(bool use_brk);
 
-/* A run of n frames (1 to 32), descriptors all zero but start and zone; *zeroed says that every byte reads as zero,
-   *resident how many bytes of it from its start are resident.  The caller expects to touch the first touch_bytes; it may
-   touch more, from the first byte up.  NULL when the system refuses. */
-struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, size_t *resident, bool *zeroed);
+struct vm_frames_news {
+    size_t resident; /* bytes of the run from its start that are resident */
+    bool zeroed;     /* every byte of it reads as zero */
+    bool grew;       /* the heap had to grow */
+};
+
+/* A run of n frames (1 to 32), descriptors all zero but start and zone.  The caller expects to touch the first
+   touch_bytes; it may touch more, from the first byte up.  NULL when the system refuses. */
+struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames_news *news);
 
 /* Takes the run back, of which no more than the first touched_bytes were touched; its descriptors must be reset to role
    FREE first (vm_page_reset). */

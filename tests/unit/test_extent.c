@@ -351,6 +351,22 @@ static void use_and_trim(struct vm_extent *e[64])
     check();
 }
 
+/* A growing heap calls: only the share of what is live stays. */
+CHILD_CASE(settling)
+{
+    start();
+    for (unsigned i = 0; i < 6; i++) { /* earns credit */
+        struct vm_extent *e = get(100 * MIB, 1);
+        put(e);
+    }
+    CHECK(stats().dirty >= 100 * MIB);
+    vm_extents_settle();
+    CHECK(stats().dirty <= stats().live / 8);
+    size_t dirty = stats().dirty;
+    vm_extents_settle();
+    CHECK(stats().dirty == dirty && vm_extent_check());
+}
+
 CHILD_CASE(unmap_refused)
 {
     start();
@@ -515,6 +531,7 @@ int main(void)
         CHILD_TEST(remap_moves_the_pages),
         CHILD_TEST(kept_is_bounded),
         CHILD_TEST(a_wave_earns_credit),
+        CHILD_TEST(settling),
         CHILD_TEST(unmap_refused),
         CHILD_TEST(unmap_and_purge_refused),
         CHILD_TEST(map_refused),

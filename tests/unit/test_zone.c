@@ -174,9 +174,8 @@ static void check_run(const struct run *r)
 /* False when memory is refused. */
 static bool take(struct run *r, unsigned n)
 {
-    bool zeroed = false;
-    size_t resident = 0;
-    struct vm_page *p = vm_frames_alloc(n, n * VM_FRAME_BYTES, &resident, &zeroed);
+    struct vm_frames_news news;
+    struct vm_page *p = vm_frames_alloc(n, n * VM_FRAME_BYTES, &news);
 
     CHECK(vm_zone_check());
     if (!p)
@@ -190,11 +189,11 @@ static bool take(struct run *r, unsigned n)
         CHECK(p[f].role == VM_PAGE_FREE && p[f].carved == 0 && !p[f].owner && !p[f].free);
         CHECK(vm_page_of(p[f].start) == &p[f] && vm_page_of(p[f].start + VM_FRAME_BYTES - 1) == &p[f]);
         for (unsigned w = 0; w < 3; w++)
-            CHECK(!zeroed || *word_of(r, f, w) == 0);
+            CHECK(!news.zeroed || *word_of(r, f, w) == 0);
         p[f].role = f ? VM_PAGE_TAIL : VM_PAGE_SLAB;
         p[f].tail = (uint8_t)f;
     }
-    CHECK(!zeroed || not_zero_at((void *)p->start, VM_FRAME_BYTES) == SIZE_MAX);
+    CHECK(!news.zeroed || not_zero_at((void *)p->start, VM_FRAME_BYTES) == SIZE_MAX);
     for (unsigned f = 0; f < n; f++)
         for (unsigned w = 0; w < 3; w++)
             *word_of(r, f, w) = r->id + f;
@@ -234,32 +233,30 @@ CHILD_CASE(runs_of_every_length)
 CHILD_CASE(zero_is_said_only_where_it_is_true)
 {
     struct run r;
-    bool zeroed = false;
-    size_t resident = 0;
+    struct vm_frames_news news;
 
     start(true, 0);
-    struct vm_page *p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &resident, &zeroed);
-    CHECK(p && zeroed);
+    struct vm_page *p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &news);
+    CHECK(p && news.zeroed);
     memset((void *)p->start, 1, 3 * VM_FRAME_BYTES);
     vm_frames_free(p, 3, 3 * VM_FRAME_BYTES);
-    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &resident, &zeroed);
-    CHECK(p && (!zeroed || not_zero_at((void *)p->start, 3 * VM_FRAME_BYTES) == SIZE_MAX));
+    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &news);
+    CHECK(p && (!news.zeroed || not_zero_at((void *)p->start, 3 * VM_FRAME_BYTES) == SIZE_MAX));
     memset((void *)p->start, 1, 3 * VM_FRAME_BYTES);
     vm_frames_free(p, 3, 3 * VM_FRAME_BYTES);
     /* One page further up stays in use, so that the break cannot take these back: they are purged. */
     CHECK(take(&r, 32));
     CHECK(vm_frames_trim(0));
     CHECK(stats().free_dirty == 0);
-    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &resident, &zeroed);
-    CHECK(p && zeroed && not_zero_at((void *)p->start, 3 * VM_FRAME_BYTES) == SIZE_MAX);
+    p = vm_frames_alloc(3, 3 * VM_FRAME_BYTES, &news);
+    CHECK(p && news.zeroed && not_zero_at((void *)p->start, 3 * VM_FRAME_BYTES) == SIZE_MAX);
     CHECK(vm_zone_check());
 }
 
 CHILD_CASE(purge_refused)
 {
     struct run a, b;
-    bool zeroed = true;
-    size_t resident = 0;
+    struct vm_frames_news news;
 
     start(true, 0);
     CHECK(take(&a, 2) && take(&b, 32));
@@ -269,8 +266,8 @@ CHILD_CASE(purge_refused)
     vm_frames_trim(0);
     CHECK(fake.purges > 0 && stats().free_dirty >= 2 * VM_FRAME_BYTES);
     CHECK(vm_zone_check());
-    struct vm_page *p = vm_frames_alloc(2, 2 * VM_FRAME_BYTES, &resident, &zeroed);
-    CHECK(p && p->start == at && !zeroed);
+    struct vm_page *p = vm_frames_alloc(2, 2 * VM_FRAME_BYTES, &news);
+    CHECK(p && p->start == at && !news.zeroed);
     check_run(&b);
 }
 
@@ -528,9 +525,8 @@ CHILD_CASE(others_move_the_break_down)
     CHECK(fake.end == end - 4 * VM_FRAME_BYTES && fake.moves == moves);
     /* What lies above it now must not be handed out by growing over it. */
     for (unsigned i = 0; i < 8; i++) {
-        bool zeroed;
-        size_t resident;
-        struct vm_page *p = vm_frames_alloc(32, 32 * VM_FRAME_BYTES, &resident, &zeroed);
+        struct vm_frames_news news;
+        struct vm_page *p = vm_frames_alloc(32, 32 * VM_FRAME_BYTES, &news);
         CHECK(p && !in_break(p));
     }
     CHECK(fake.moves == moves && vm_zone_check());
