@@ -315,7 +315,7 @@ static void source_of_tables(void **state)
     assert_int_equal(vm_sim_pt_set(pt, VM_SIM_LINEAR(0x1000), 1, leaf), 0);
     assert_int_equal(vm_sim_free_frames(&m), 62);
     assert_int_equal(vm_sim_pfn_frame(&m.map, vm_sim_pt_top(pt))->kind, VM_SIM_FRAME_TABLE);
-    while (get(&m, 0, 0) != VM_SIM_NO_FRAME)
+    while (get(&m, VM_SIM_GFP_ATOMIC, 0) != VM_SIM_NO_FRAME)
         ;
     assert_int_equal(vm_sim_pt_set(pt, VM_SIM_LINEAR(0x800000), 1, leaf), -ENOMEM);
     assert_null(vm_sim_pt_new(VM_SIM_PAGING_2LEVEL, vm_sim_table_source(&m), NULL));
