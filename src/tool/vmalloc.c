@@ -1,0 +1,73 @@
+/* vmalloc: the command.  This file has the table of subcommands and what they share; command.h says how one looks. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tool/command.h"
+
+static const struct tool_command command[] = {
+    {"sim", "the virtual-memory system as a machine, driven by a trace or a script", cmd_sim},
+    {"trace", "record a program for vmalloc sim", cmd_trace},
+};
+#define COMMANDS (sizeof command / sizeof *command)
+
+static int complain(const char *name, bool hint, const char *format, va_list ap)
+{
+    fflush(stdout);
+    fprintf(stderr, "vmalloc%s%s: ", *name ? " " : "", name);
+    vfprintf(stderr, format, ap);
+    putc('\n', stderr);
+    if (hint)
+        fprintf(stderr, "Try: vmalloc %s%s--help\n", name, *name ? " " : "");
+    return hint ? TOOL_USAGE : TOOL_FAILED;
+}
+
+int tool_failed(const char *name, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    int status = complain(name, false, format, ap);
+    va_end(ap);
+    return status;
+}
+
+int tool_usage(const char *name, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    int status = complain(name, true, format, ap);
+    va_end(ap);
+    return status;
+}
+
+int tool_end(const char *name, int status)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return status == TOOL_OK ? tool_failed(name, "standard output: %s", strerror(errno)) : status;
+    return status;
+}
+
+static void help(void)
+{
+    puts("usage: vmalloc COMMAND [ARGUMENTS...]\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-7s %s\n", command[i].name, command[i].summary);
+    puts("\nvmalloc COMMAND --help tells more.");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return tool_usage("", "no command given");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        help();
+        return tool_end("", TOOL_OK);
+    }
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], command[i].name) == 0)
+            return tool_end(command[i].name, command[i].run(argc - 1, argv + 1));
+    return tool_usage("", "'%s' is no command", argv[1]);
+}
