@@ -4,7 +4,6 @@
 #define VM_SIM_PROCESS_H
 
 #include "sim/cpu.h"
-#include "sim/elf.h"
 #include "sim/mm.h"
 
 struct vm_sim_process {
@@ -20,6 +19,9 @@ struct vm_sim_process {
     uint64_t born;        /* clock */
     int signal;           /* that it died of; 0: none */
     bool exited;
+    struct {
+        uint64_t highest_rss, min_faults, maj_faults;
+    } end; /* of mm, when it exited */
 };
 
 struct vm_sim_fork_cost {
@@ -32,6 +34,7 @@ struct vm_sim_fork_cost {
 
 /* An empty address space with a stack area; slot: the first free one.  NULL: no memory, or all slots in use. */
 struct vm_sim_process *vm_sim_process_new(struct vm_sim_machine *m, const char *name);
+struct vm_sim_process *vm_sim_process_next(const struct vm_sim_machine *m, const struct vm_sim_process *p); /* NULL: first */
 struct vm_sim_process *vm_sim_process_by_pid(struct vm_sim_machine *m, uint32_t pid);
 struct vm_sim_process *vm_sim_process_by_name(struct vm_sim_machine *m, const char *name); /* the newest of it */
 /* Child, or NULL (nothing changed). */
@@ -39,10 +42,6 @@ struct vm_sim_process *vm_sim_fork(struct vm_sim_machine *m, struct vm_sim_proce
 /* Everything is returned; how many frames that freed. */
 uint64_t vm_sim_exit(struct vm_sim_machine *m, struct vm_sim_process *p, int signal);
 
-/* Old areas are dropped.  Neighbouring segments whose ends lie in one page of the file share its cached frame until one
-   writes.  0, -ENOMEM, -EINVAL. */
-int vm_sim_exec(struct vm_sim_machine *m, struct vm_sim_process *p, const char *file,
-                const struct vm_sim_exec_segment *segment, size_t segments);
 /* All processes that ever were, for the end of the machine; works too when there is none. */
 void vm_sim_processes_free(struct vm_sim_machine *m);
 bool vm_sim_processes_check(const struct vm_sim_machine *m); /* all mms, and mapcounts against all tables */
