@@ -134,13 +134,21 @@ static void retire_quiet(struct vm_heap *h, size_t bound)
     }
 }
 
+/* Bytes; nothing for a heap that no thread uses. */
+static size_t quiet_bound(const struct vm_heap *h)
+{
+    if (h->state == VM_HEAP_IDLE)
+        return 0;
+    return vm_max(QUIET_BYTES_ALL / vm_max(vm_heaps_live(), 1u), QUIET_BYTES_EACH);
+}
+
 void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
 {
     if (slab->state == VM_SLAB_FULL)
         full_to_partial(h, slab);
     if (slab->held == 0) {
         to_quiet(h, slab);
-        retire_quiet(h, vm_max(QUIET_BYTES_ALL / vm_max(vm_heaps_live(), 1u), QUIET_BYTES_EACH));
+        retire_quiet(h, quiet_bound(h));
     }
 }
 

@@ -366,6 +366,22 @@ CHILD_CASE(slabs_of_ended_threads_are_adopted)
     check();
 }
 
+/* What empties in the heap of an ended thread is kept for nobody. */
+CHILD_CASE(ended_threads_keep_nothing)
+{
+    struct vm_frames_stats stats;
+
+    vmt_free(vmt_malloc(1));
+    batch.n = 3 * class_of(SIZE)->capacity;
+    run_thread(allocate_batch, &batch);
+    for (unsigned i = 0; i < batch.n; i++)
+        vmt_free(batch.p[i]);
+    vmt_malloc_trim(0); /* sends what is held back and takes in what came */
+    vm_frames_stats(&stats);
+    CHECK(stats.in_use == 0 && used() == 0);
+    check();
+}
+
 /* A message to a heap whose slab went to somebody else on the way. */
 CHILD_CASE(messages_follow_the_slab)
 {
@@ -568,6 +584,7 @@ int main(void)
         CHILD_TEST(outboxes_are_bounded),
         CHILD_TEST(heaps_are_used_again),
         CHILD_TEST(slabs_of_ended_threads_are_adopted),
+        CHILD_TEST(ended_threads_keep_nothing),
         CHILD_TEST(messages_follow_the_slab),
         CHILD_TEST(threads_past_their_end),
         CHILD_TEST(fork_leaves_idle_heaps),
