@@ -26,7 +26,8 @@ enum vm_sim_event_kind {
     VM_SIM_EV_OOM,          /* number (the victim's pid), name, count (frames it had), bytes (its score) */
     VM_SIM_EV_SIGNAL,       /* number (11: segmentation, 7: bus, 9: kill), linear, cause */
     VM_SIM_EV_PROCESS,      /* cause: new, fork (number: child), exec (name), exit (count: frames returned) */
-    VM_SIM_EV_MAP,          /* cause: mmap, munmap, brk, stack, merge, split; linear, bytes */
+    VM_SIM_EV_MAP,          /* cause: mmap, munmap, brk, stack, merge, split; of the kernel: vmalloc, vfree, kmap,
+                               kmap-atomic, fixmap (with frame); linear, bytes */
     VM_SIM_EV_PLACE,        /* a segment or program put in physical memory: physical, bytes, name, cause */
     VM_SIM_EV_MOVE,         /* one moved (compaction, swap-in elsewhere): physical (new place), bytes, name */
     VM_SIM_EV_COLLISION,    /* two programs at one place: physical, bytes, name, number (the other's pid) */
