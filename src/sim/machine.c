@@ -56,6 +56,8 @@ static bool set_up_memory(struct vm_sim_machine *m, struct vm_sim_message *messa
 
     vm_sim_memory_init(&m->memory, c->memory, &c->zones, c->reserved, c->reserved_count, &m->events);
     m->cpu.map = &m->memory.map;
+    if (c->shared_directory)
+        vm_sim_012_init(m);
     vm_sim_slabs_init(&m->slabs, &m->memory, &m->events);
     m->kernel = vm_sim_pt_new(c->mode, vm_sim_table_source(&m->memory), NULL);
     if (!m->kernel) {
@@ -112,6 +114,7 @@ void vm_sim_machine_free(struct vm_sim_machine *m)
             vm_sim_pt_free(m->kernel);
         }
         vm_sim_slabs_free(&m->slabs);
+        vm_sim_012_free(m);
         vm_sim_memory_free(&m->memory);
     } else {
         vm_sim_core_free(&m->core);

@@ -6,6 +6,7 @@
 #include "sim/cpu.h"
 #include "sim/file.h"
 #include "sim/kmap.h"
+#include "sim/linux012.h"
 #include "sim/mm.h"
 #include "sim/process.h"
 #include "sim/reclaim.h"
@@ -89,6 +90,7 @@ struct vm_sim_machine {
     struct vm_sim_pt *kernel;    /* the kernel's half */
     struct vm_sim_swaps swaps;
     struct vm_sim_reclaim reclaim;
+    struct vm_sim_012 linux012;  /* shared_directory */
     struct vm_sim_file *files;
     struct vm_list mms;          /* struct vm_sim_mm */
     struct vm_list processes;    /* struct vm_sim_process, by pid; those that exited stay, for the report */

@@ -17,8 +17,9 @@ struct vm_sim_reclaim {
     enum vm_sim_page_policy policy;
     struct vm_list active, inactive; /* front: newest; the other policies use inactive alone */
     uint64_t active_pages, inactive_pages;
+    uint64_t (*instead)(struct vm_sim_machine *m, uint64_t want); /* linux-0.12: its own search; NULL: the lists */
     bool kswapd_awake;
-    bool running; /* reclaim allocates nothing, and is not entered twice */
+    bool running; /* not to be entered: it runs, or somebody has a table in hand */
     struct vm_sim_reclaim_counts {
         uint64_t scanned, reclaimed, activated, deactivated;
         uint64_t swapped_out, written_back, dropped; /* by what was done */
@@ -27,11 +28,14 @@ struct vm_sim_reclaim {
     } counts;
 };
 
-void vm_sim_reclaim_init(struct vm_sim_machine *m, enum vm_sim_page_policy policy); /* hangs itself on the hooks of zone.h */
+/* Hangs itself on the hooks of zone.h.  `instead` stays as it is. */
+void vm_sim_reclaim_init(struct vm_sim_machine *m, enum vm_sim_page_policy policy);
 /* kswapd runs here, between references, until free > high or nothing is found; the hook only wakes it. */
 void vm_sim_kswapd(struct vm_sim_machine *m);
 /* Frees at least `want` frames of zones up to `highest`: clean and unmapped ones first, dirty ones written.  How many. */
 uint64_t vm_sim_reclaim_frames(struct vm_sim_machine *m, enum vm_sim_zone_type highest, uint64_t want);
+/* Frees this page, whatever its age.  False: it cannot go now (locked, in use, no swap slot). */
+bool vm_sim_reclaim_page(struct vm_sim_machine *m, vm_sim_pfn frame);
 bool vm_sim_reclaim_check(const struct vm_sim_machine *m);
 
 #endif

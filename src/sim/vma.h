@@ -4,10 +4,9 @@
 
 #include "base/list.h"
 #include "base/tree.h"
-#include "sim/types.h"
+#include "sim/file.h"
 
 struct vm_sim_anon;
-struct vm_sim_file;
 struct vm_sim_mm;
 
 enum vm_sim_vma_flag {
@@ -27,7 +26,7 @@ struct vm_sim_vma {
     uint8_t flags;
     uint8_t region;            /* enum vm_sim_region */
     struct vm_sim_file *file;  /* NULL: anonymous */
-    uint64_t offset;           /* in pages: of the file at start; of anonymous memory: start / 4 KiB, for rmap */
+    uint64_t offset;           /* in pages: of the file at start; of anonymous memory: (start - mm->base) / 4 KiB */
     struct vm_list file_link;  /* on file->vmas */
     struct vm_sim_anon *anon;  /* NULL until its first anonymous page; see rmap.h */
     struct vm_list anon_link;  /* on anon->vmas */
@@ -35,11 +34,17 @@ struct vm_sim_vma {
 
 /* The first area that ends above the address (it may begin above it too); NULL: none. */
 struct vm_sim_vma *vm_sim_find_vma(const struct vm_sim_mm *mm, uint64_t address);
-/* Enters an area like `like` (start to flags, file and offset count); joins it with neighbours of the same kind.
-   -EEXIST when something is there. */
+struct vm_sim_vma *vm_sim_vma_first(const struct vm_sim_mm *mm); /* by address; NULL: none */
+struct vm_sim_vma *vm_sim_vma_next(const struct vm_sim_vma *vma);
+/* Enters an area like `like` (start to offset, and anon count); joins it with neighbours of the same kind.  -EEXIST when
+   something is there. */
 int vm_sim_vma_insert(struct vm_sim_mm *mm, const struct vm_sim_vma *like, struct vm_sim_vma **out);
 /* Cuts the area at the address; the new one is the upper part. */
 struct vm_sim_vma *vm_sim_vma_split(struct vm_sim_vma *vma, uint64_t at);
+/* Moves its ends, where nothing is in the way; the page at start keeps its place in file or memory. */
+void vm_sim_vma_resize(struct vm_sim_vma *vma, uint64_t start, uint64_t end);
+/* Joins an area that was changed with its neighbours, if they fit now; the one that it is in afterwards. */
+struct vm_sim_vma *vm_sim_vma_merge(struct vm_sim_vma *vma);
 /* Takes [start, end) out of all areas (splitting); pages are the caller's affair, before. */
 void vm_sim_vma_remove(struct vm_sim_mm *mm, uint64_t start, uint64_t end);
 /* Lowest (or, top_down, highest) hole of `bytes` in [low, high); 0: none. */
