@@ -64,8 +64,11 @@ void vm_sim_buddy_init(struct vm_sim_buddy *b, struct vm_sim_mem_map *map, vm_si
     for (unsigned o = 0; o < VM_SIM_ORDERS; o++)
         vm_list_init(&b->list[o]);
     for (; at < end; at = run + 1) { /* each run of frames up to a reserved one; lowest addresses are taken first */
-        for (run = at; run < end && vm_sim_pfn_frame(map, run)->kind != VM_SIM_FRAME_RESERVED; run++)
-            VM_ASSERT(vm_sim_frame_is_blank(vm_sim_pfn_frame(map, run)));
+        run = at;
+        while (run < end && run < map->reserved_end && vm_sim_pfn_frame(map, run)->kind != VM_SIM_FRAME_RESERVED)
+            run++;
+        if (run >= map->reserved_end)
+            run = end;
         for (unsigned order; at < run; at += size_of(order)) {
             order = order_at(at, run);
             list_add(b, at, order, true);

@@ -31,6 +31,7 @@ void vm_sim_mem_map_reserve(struct vm_sim_mem_map *map, struct vm_sim_physical f
         VM_ASSERT(f->kind == VM_SIM_FRAME_RESERVED || vm_sim_frame_is_blank(f));
         map->reserved += f->kind != VM_SIM_FRAME_RESERVED;
         f->kind = VM_SIM_FRAME_RESERVED;
+        map->reserved_end = (vm_sim_pfn)vm_max(map->reserved_end, i + 1);
     }
 }
 
@@ -67,7 +68,7 @@ static bool check_block(const struct vm_sim_mem_map *map, vm_sim_pfn head)
 
 bool vm_sim_mem_map_check(const struct vm_sim_mem_map *map)
 {
-    vm_sim_pfn reserved = 0;
+    vm_sim_pfn reserved = 0, reserved_end = 0;
 
     for (vm_sim_pfn i = 0; i < map->frames;) {
         const struct vm_sim_frame *f = &map->frame[i];
@@ -80,8 +81,11 @@ bool vm_sim_mem_map_check(const struct vm_sim_mem_map *map)
         if (f->kind == VM_SIM_FRAME_RESERVED ? f->count != 0 || f->mapcount != 0 || f->flags != 0
                                              : !vm_sim_frame_is_blank(f))
             return false;
-        reserved += f->kind == VM_SIM_FRAME_RESERVED;
         i++;
+        if (f->kind == VM_SIM_FRAME_RESERVED) {
+            reserved++;
+            reserved_end = i;
+        }
     }
-    return reserved == map->reserved;
+    return reserved == map->reserved && reserved_end == map->reserved_end;
 }

@@ -51,7 +51,8 @@ struct vm_sim_frame {
 struct vm_sim_mem_map {
     struct vm_sim_frame *frame; /* [frames] */
     vm_sim_pfn frames;
-    vm_sim_pfn reserved;
+    vm_sim_pfn reserved;     /* count of them */
+    vm_sim_pfn reserved_end; /* the last one + 1, so that nobody looks at descriptors beyond for one */
 };
 
 VM_INLINE vm_sim_pfn vm_sim_frame_pfn(const struct vm_sim_mem_map *map, const struct vm_sim_frame *f)

@@ -106,6 +106,7 @@ static void check_finds_faults(void **state)
     make_blocks(&map);
     assert_true(vm_sim_mem_map_check(&map));
     WITH_FAULT(map.reserved, 2);
+    WITH_FAULT(map.reserved_end, 2);
     WITH_FAULT(map.frame[0].count, 1);
     WITH_FAULT(map.frame[0].flags, VM_SIM_FRAME_HEAD);
     WITH_FAULT(map.frame[1].count, 1);                  /* free, with a count */
