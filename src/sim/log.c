@@ -47,7 +47,7 @@ static const struct shape {
     [VM_SIM_EV_DIRECT] = {F_NAME, NULL, "reclaimed"},
     [VM_SIM_EV_OOM] = {F_NAME | F_BYTES, "victim", "frames"},
     [VM_SIM_EV_SIGNAL] = {F_CAUSE | F_LINEAR, "signal", NULL},
-    [VM_SIM_EV_PROCESS] = {F_CAUSE | F_NAME, "child", "returned"},
+    [VM_SIM_EV_PROCESS] = {F_CAUSE | F_NAME, "number", "frames"}, /* see number_name() */
     [VM_SIM_EV_MAP] = {F_CAUSE | F_LINEAR | F_BYTES, NULL, NULL},
     [VM_SIM_EV_PLACE] = {F_CAUSE | F_NAME | F_PHYSICAL | F_BYTES, NULL, NULL},
     [VM_SIM_EV_MOVE] = {F_NAME | F_PHYSICAL | F_BYTES, NULL, NULL},
@@ -147,6 +147,14 @@ static bool has_number(const struct vm_sim_event *e)
            && (e->kind != VM_SIM_EV_PAGE_OUT || e->number);
 }
 
+/* A fork has a child, an end a signal. */
+static const char *number_name(const struct vm_sim_event *e)
+{
+    if (e->kind != VM_SIM_EV_PROCESS)
+        return shape[e->kind].number;
+    return e->cause && strcmp(e->cause, "fork") == 0 ? "child" : "signal";
+}
+
 static bool has_count(const struct vm_sim_event *e)
 {
     return shape[e->kind].count && (e->kind != VM_SIM_EV_PROCESS || e->count);
@@ -200,7 +208,7 @@ static void put_text(FILE *out, const struct vm_sim_event *e)
     if (e->kind == VM_SIM_EV_TLB_FLUSH)
         fprintf(out, " kind %s", flush_name(e->number));
     else if (has_number(e))
-        fprintf(out, " %s %" PRIu64, shape[e->kind].number, e->number);
+        fprintf(out, " %s %" PRIu64, number_name(e), e->number);
     if (has_count(e))
         fprintf(out, " %s %" PRIu64, shape[e->kind].count, e->count);
     putc('\n', out);
@@ -245,7 +253,7 @@ static void put_json(FILE *out, const struct vm_sim_event *e)
     if (e->kind == VM_SIM_EV_TLB_FLUSH)
         vm_sim_json_string(&j, "kind", flush_name(e->number));
     else if (has_number(e))
-        vm_sim_json_number(&j, shape[e->kind].number, e->number);
+        vm_sim_json_number(&j, number_name(e), e->number);
     if (has_count(e))
         vm_sim_json_number(&j, shape[e->kind].count, e->count);
     vm_sim_json_end(&j, '}');

@@ -1,4 +1,5 @@
-/* vmalloc sim: questions to a trace, answered by src/sim.  This file has the command line. */
+/* vmalloc sim: the simulated machine.  This file has the command line: plays a trace or a script on a machine, or asks a
+   question.  src/sim does the work. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -6,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sim/questions.h"
+#include "sim/log.h"
+#include "sim/report.h"
+#include "sim/what_if.h"
 #include "tool/command.h"
 
 static const char *const name = "sim";
@@ -14,28 +17,41 @@ static const char *const name = "sim";
 static const char usage[] =
     "usage: vmalloc sim [OPTIONS] TRACE\n"
     "\n"
-    "TRACE (-: standard input) is a recorded program: output of valgrind's lackey or of strace -f, allocation events,\n"
-    "or what vmalloc trace wrote.\n"
+    "Plays TRACE (-: standard input) on a simulated machine, or answers a question about it. A trace is output of\n"
+    "valgrind's lackey or of strace -f, allocation events, or what vmalloc trace wrote.\n"
+    "\n"
+    "Machine:\n"
+    "  -m, --machine NAME|FILE      a preset or a description (default: x86_64; --list)\n"
+    "  -s, --set KEY=VALUE          change it: memory=64M, levels=5, page=2M, tlb=zen4, policy=lru, swap=1G ...\n"
     "\n"
     "Questions:\n"
     "      --mrc                    faults against memory, for every size in one pass, pages of 4K and 2M\n"
     "      --min-memory RATE        the smallest memory with at most RATE faults a reference (0.001, 0.1%)\n"
     "      --compare-policies       faults of two-list, fifo, clock, lru and the optimum\n"
+    "      --what-if KEY=VALUE...   the machine as it is and changed: TLB misses, EAT, tables, faults, memory\n"
+    "      --fork-cost              what the forks of the trace copy, or one in its middle\n"
     "\n"
     "Options:\n"
+    "      --report NAME[,NAME...]  at the end: summary, processes, buddyinfo, zoneinfo, slabinfo, vmstat, swaps, maps,\n"
+    "                               smaps, segments (default: summary,processes)\n"
+    "      --log[=EVENT,...]        every event, or some: faults, walks, frames, slabs, reclaim, tlb, processes, segments\n"
+    "      --log-limit N            at most N lines of it\n"
     "      --sample[=PAGES]         --mrc, --min-memory: follow at most PAGES pages (8192); much faster\n"
     "      --frames N[,N...]        --compare-policies: sizes of memory in frames of 4K\n"
     "  -f, --format FORMAT          lackey, strace, events, binary (default: by the first line)\n"
     "      --json                   JSON instead of text\n"
+    "      --list                   the presets\n"
     "  -q, --quiet                  no progress on stderr\n"
     "  -h, --help                   this\n";
 
-enum question { ASK_NOTHING, ASK_MRC, ASK_MIN_MEMORY, ASK_POLICIES };
+enum question { ASK_NOTHING, ASK_MRC, ASK_MIN_MEMORY, ASK_POLICIES, ASK_WHAT_IF, ASK_FORK_COST };
 
-enum { OPT_MRC = 256, OPT_MIN_MEMORY, OPT_POLICIES, OPT_SAMPLE, OPT_FRAMES, OPT_JSON };
+enum { OPT_MRC = 256, OPT_MIN_MEMORY, OPT_POLICIES, OPT_WHAT_IF, OPT_FORK_COST, OPT_REPORT,
+       OPT_LOG, OPT_LOG_LIMIT, OPT_SAMPLE, OPT_FRAMES, OPT_JSON, OPT_LIST };
 
 #define DEFAULT_SAMPLE 8192
 #define FRAMES_MAX 64
+#define CHANGES_MAX 64
 
 struct request {
     struct vm_sim_ask ask;
@@ -44,6 +60,11 @@ struct request {
     size_t sample;
     uint64_t frames[FRAMES_MAX];
     size_t sizes;
+    const char *set[CHANGES_MAX + 1], *change[CHANGES_MAX + 1]; /* NULL at the end */
+    size_t sets, changes;
+    const char *report;
+    uint32_t log_mask; /* 0: no log */
+    struct vm_sim_log log;
 };
 
 static int parse_ratio(const char *text, double *ratio)
@@ -86,6 +107,26 @@ static int set_question(struct request *r, enum question question)
     return TOOL_OK;
 }
 
+static int take_change(struct request *r, const char *text)
+{
+    if (r->changes == CHANGES_MAX || !strchr(text, '='))
+        return tool_usage(name, "--what-if takes KEY=VALUE, %d at most, not '%s'", CHANGES_MAX, text);
+    r->change[r->changes++] = text;
+    return TOOL_OK;
+}
+
+static int check_report(const char *names)
+{
+    for (const char *p = names;; p++) {
+        size_t length = strcspn(p, ",");
+        if (!vm_sim_report(NULL, NULL, p, length))
+            return tool_usage(name, "--report: there is no '%.*s'", (int)length, p);
+        p += length;
+        if (!*p)
+            return TOOL_OK;
+    }
+}
+
 /* TOOL_OK, or the status to end with. */
 static int take_option(struct request *r, int c, char **argv)
 {
@@ -100,6 +141,23 @@ static int take_option(struct request *r, int c, char **argv)
         if (parse_ratio(optarg, &r->ratio) != 0)
             return tool_usage(name, "--min-memory takes a rate from 0 to 1 or 0%% to 100%%, not '%s'", optarg);
         return set_question(r, ASK_MIN_MEMORY);
+    case OPT_WHAT_IF: return take_change(r, optarg) == TOOL_OK ? set_question(r, ASK_WHAT_IF) : TOOL_USAGE;
+    case OPT_FORK_COST: return set_question(r, ASK_FORK_COST);
+    case OPT_REPORT: r->report = optarg; return check_report(optarg);
+    case OPT_LOG:
+        if (!(r->log_mask = vm_sim_log_mask(optarg ? optarg : "all")))
+            return tool_usage(name, "--log takes names of events with commas, not '%s'", optarg);
+        return TOOL_OK;
+    case OPT_LOG_LIMIT:
+        if (parse_number(optarg, &end, &r->log.limit) != 0 || *end)
+            return tool_usage(name, "--log-limit takes a number of lines, not '%s'", optarg);
+        return TOOL_OK;
+    case 'm': r->ask.machine = optarg; return TOOL_OK;
+    case 's':
+        if (r->sets == CHANGES_MAX || !strchr(optarg, '='))
+            return tool_usage(name, "--set takes KEY=VALUE, %d at most, not '%s'", CHANGES_MAX, optarg);
+        r->set[r->sets++] = optarg;
+        return TOOL_OK;
     case OPT_SAMPLE:
         if (optarg && (parse_number(optarg, &end, &n) != 0 || *end))
             return tool_usage(name, "--sample takes a number of pages, not '%s'", optarg);
@@ -121,16 +179,77 @@ static int take_option(struct request *r, int c, char **argv)
     }
 }
 
-static int answer(const struct request *r)
+static int list_presets(void)
+{
+    const char *preset;
+
+    for (unsigned i = 0; (preset = vm_sim_config_preset_name(i)); i++)
+        puts(preset);
+    return TOOL_OK;
+}
+
+/* The log, if there is one, before the reports. */
+static void listen(struct request *r, struct vm_sim_machine *m)
+{
+    r->log.out = r->ask.out;
+    r->log.json = r->ask.json;
+    if (r->log_mask)
+        vm_sim_machine_listen(m, vm_sim_log_event, &r->log, r->log_mask);
+}
+
+static void put_reports(const struct request *r, const struct vm_sim_machine *m)
+{
+    const char *names = r->report ? r->report : "summary,processes";
+
+    if (r->ask.json) {
+        vm_sim_report_json(r->ask.out, m);
+        return;
+    }
+    for (const char *p = names; *p; p += *p == ',') {
+        size_t length = strcspn(p, ",");
+        vm_sim_report(r->ask.out, m, p, length);
+        p += length;
+    }
+}
+
+static void put_player(FILE *out, const struct vm_sim_player_stats *s)
+{
+    fprintf(out, "trace        %llu references, %llu given up; %llu pages mapped at their first touch, %llu calls refused, %llu forks\n",
+            (unsigned long long)s->refs, (unsigned long long)s->failed, (unsigned long long)s->mapped,
+            (unsigned long long)s->refused, (unsigned long long)s->forks);
+}
+
+static int play(struct request *r, struct vm_sim_message *message)
+{
+    struct vm_sim_machine *m = vm_sim_ask_machine(&r->ask, NULL, message);
+    struct vm_sim_player_stats stats;
+
+    if (!m)
+        return -EINVAL;
+    listen(r, m);
+    int error = vm_sim_play(&r->ask, m, &stats, message);
+    vm_sim_log_end(&r->log);
+    if (!error) {
+        if (!r->ask.json)
+            put_player(r->ask.out, &stats);
+        put_reports(r, m);
+    }
+    vm_sim_machine_free(m);
+    return error;
+}
+
+static int answer(struct request *r)
 {
     struct vm_sim_message message = {""};
     int error = 0;
 
     switch (r->question) {
-    case ASK_NOTHING: return tool_usage(name, "no question asked");
+    case ASK_NOTHING: error = play(r, &message); break;
     case ASK_MRC: error = vm_sim_ask_mrc(&r->ask, r->sample, &message); break;
     case ASK_MIN_MEMORY: error = vm_sim_ask_min_memory(&r->ask, r->ratio, r->sample, &message); break;
     case ASK_POLICIES: error = vm_sim_ask_policies(&r->ask, r->frames, r->sizes, &message); break;
+    case ASK_WHAT_IF: error = vm_sim_ask_what_if(&r->ask, r->change, &message); break;
+    case ASK_FORK_COST: error = vm_sim_ask_fork_cost(&r->ask, &message); break;
     }
     return error ? tool_failed(name, "%s", message.text) : TOOL_OK;
 }
@@ -141,6 +260,14 @@ int cmd_sim(int argc, char **argv)
         {"mrc", no_argument, NULL, OPT_MRC},
         {"min-memory", required_argument, NULL, OPT_MIN_MEMORY},
         {"compare-policies", no_argument, NULL, OPT_POLICIES},
+        {"what-if", required_argument, NULL, OPT_WHAT_IF},
+        {"fork-cost", no_argument, NULL, OPT_FORK_COST},
+        {"machine", required_argument, NULL, 'm'},
+        {"set", required_argument, NULL, 's'},
+        {"report", required_argument, NULL, OPT_REPORT},
+        {"log", optional_argument, NULL, OPT_LOG},
+        {"log-limit", required_argument, NULL, OPT_LOG_LIMIT},
+        {"list", no_argument, NULL, OPT_LIST},
         {"sample", optional_argument, NULL, OPT_SAMPLE},
         {"frames", required_argument, NULL, OPT_FRAMES},
         {"format", required_argument, NULL, 'f'},
@@ -153,7 +280,9 @@ int cmd_sim(int argc, char **argv)
     int c, status;
 
     opterr = 0;
-    while ((c = getopt_long(argc, argv, ":f:qh", option, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":f:m:s:qh", option, NULL)) != -1) {
+        if (c == OPT_LIST)
+            return list_presets();
         if (c == 'h') {
             fputs(usage, stdout);
             return TOOL_OK;
@@ -161,10 +290,18 @@ int cmd_sim(int argc, char **argv)
         if ((status = take_option(&r, c, argv)) != TOOL_OK)
             return status;
     }
-    if (optind == argc)
+    r.ask.set = r.set;
+    for (; optind < argc; optind++) {
+        if (r.question == ASK_WHAT_IF && strchr(argv[optind], '=') && !strchr(argv[optind], '/')) {
+            if ((status = take_change(&r, argv[optind])) != TOOL_OK)
+                return status;
+        } else if (r.ask.trace) {
+            return tool_usage(name, "'%s' is one trace too many", argv[optind]);
+        } else {
+            r.ask.trace = argv[optind];
+        }
+    }
+    if (!r.ask.trace)
         return tool_usage(name, "no trace given");
-    if (optind + 1 < argc)
-        return tool_usage(name, "'%s' is one trace too many", argv[optind + 1]);
-    r.ask.trace = argv[optind];
     return answer(&r);
 }
