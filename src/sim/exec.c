@@ -89,7 +89,8 @@ int vm_sim_exec(struct vm_sim_machine *m, struct vm_sim_process *p, const char *
     struct vm_sim_file *file = vm_sim_file_open(m, name, bytes);
     for (size_t i = 0; i < segments; i++)
         map_segment(m, p->mm, file, &segment[i], bias_of(p->mm, segment));
-    p->name = file->name;
-    vm_sim_emit(&m->events, VM_SIM_EV(PROCESS, .process = p->context.pid, .cause = "exec", .name = p->name));
+    free((char *)(uintptr_t)p->name);
+    p->name = vm_sim_strdup(file->name);
+    vm_sim_emit(&m->events, VM_SIM_EV(PROCESS, .process = p->context.pid, .cause = "exec", .name = file->name));
     return 0;
 }

@@ -37,7 +37,6 @@ struct vm_sim_process *vm_sim_oom_kill(struct vm_sim_machine *m, uint64_t *freed
     struct vm_sim_process *victim = NULL;
     uint64_t score = 0;
 
-    *freed = 0;
     for (struct vm_list *at = m->processes.next; at != &m->processes; at = at->next) {
         struct vm_sim_process *p = VM_CONTAINER_OF(at, struct vm_sim_process, link);
         uint64_t its = p->exited || !p->mm ? 0 : vm_sim_oom_score(m, p);
@@ -46,10 +45,14 @@ struct vm_sim_process *vm_sim_oom_kill(struct vm_sim_machine *m, uint64_t *freed
             score = its;
         }
     }
+    if (freed)
+        *freed = 0;
     if (!victim)
         return NULL;
     vm_sim_emit(&m->events, VM_SIM_EV(OOM, .number = victim->context.pid, .name = victim->name, .count = frames_of(m, victim),
                                       .bytes = score));
-    *freed = vm_sim_exit(m, victim, 9);
+    uint64_t frames = vm_sim_exit(m, victim, 9);
+    if (freed)
+        *freed = frames;
     return victim;
 }

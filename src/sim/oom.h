@@ -10,7 +10,7 @@
 #include "sim/process.h"
 
 uint64_t vm_sim_oom_score(const struct vm_sim_machine *m, const struct vm_sim_process *p); /* of one that has an mm */
-/* Kills one (signal 9), with an event; *freed: the frames that came back.  NULL: nobody left to kill. */
+/* Kills one (signal 9), with an event; *freed (unless NULL): the frames that came back.  NULL: nobody left to kill. */
 struct vm_sim_process *vm_sim_oom_kill(struct vm_sim_machine *m, uint64_t *freed);
 
 #endif
