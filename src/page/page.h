@@ -113,7 +113,8 @@ VM_INLINE bool vm_is_sealed(const struct vm_block *b) { return b->seal == vm_sea
 VM_INLINE bool vm_may_be_sealed(const struct vm_block *b)
 {
     _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the topmost bits lie last");
-    const uint16_t *words = (const uint16_t *)(const void *)&b->seal;
+    typedef uint16_t __attribute__((may_alias)) word;
+    const word *words = (const word *)&b->seal;
     return VM_PEEK(&words[3]) == (uint16_t)(vm_secret >> VM_SECRET_TOP);
 }
 
