@@ -24,6 +24,7 @@ void vm_sim_cpu_init(struct vm_sim_cpu *cpu, enum vm_sim_paging_mode mode, const
 
     memset(cpu, 0, sizeof *cpu);
     cpu->mode = mode;
+    cpu->lower_half = (uint64_t)1 << (g->linear_bits - (g->linear_bits >= 48));
     cpu->flat = cpu->descriptor_cache = true;
     cpu->events = events;
     if (!tlb || mode == VM_SIM_PAGING_NONE)
@@ -197,7 +198,7 @@ static inline int page_ref(struct vm_sim_cpu *cpu, struct vm_sim_context *c, con
     enum vm_sim_access access = (enum vm_sim_access)ref->access;
     vm_sim_pte refused = 0;
 
-    if (VM_UNLIKELY(!vm_sim_is_canonical(cpu->mode, at)))
+    if (VM_UNLIKELY(at.at >= cpu->lower_half) && !vm_sim_is_canonical(cpu->mode, at))
         return exception(cpu, c, ref, VM_SIM_GP, 0, "not canonical");
     if (VM_LIKELY(cpu->tlb)) {
         struct vm_tlb_hit hit;

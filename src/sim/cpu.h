@@ -47,6 +47,7 @@ struct vm_sim_cpu {
     struct vm_tlb *tlb; /* NULL: none, every reference walks */
     void *tlb_memory;
     enum vm_sim_paging_mode mode;
+    uint64_t lower_half;   /* derived: addresses below it are canonical */
     bool flat;             /* no segment checks: logical offset = linear address */
     bool descriptor_cache; /* false: the descriptor is read at every reference (row 9) */
     bool pcid;             /* a switch keeps the TLB */
