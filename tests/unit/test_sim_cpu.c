@@ -311,7 +311,7 @@ static void exact_lru(void **state)
 {
     (void)state;
     struct vm_sim_frame frame[8];
-    struct vm_sim_mem_map map = {frame, 8, 0};
+    struct vm_sim_mem_map map = {.frame = frame, .frames = 8};
     struct vm_list list;
 
     memset(frame, 0, sizeof frame);
