@@ -77,6 +77,21 @@ static bool set_up_memory(struct vm_sim_machine *m, struct vm_sim_message *messa
     return true;
 }
 
+struct vm_sim_text {
+    struct vm_sim_text *next;
+    char text[];
+};
+
+const char *vm_sim_machine_text(struct vm_sim_machine *m, const char *text)
+{
+    struct vm_sim_text *t = vm_sim_zalloc(sizeof *t + strlen(text) + 1);
+
+    strcpy(t->text, text);
+    t->next = m->texts;
+    m->texts = t;
+    return t->text;
+}
+
 struct vm_sim_machine *vm_sim_machine_new(const struct vm_sim_config *config, struct vm_sim_message *message)
 {
     if (vm_sim_config_check(config, message) != 0)
@@ -121,6 +136,10 @@ void vm_sim_machine_free(struct vm_sim_machine *m)
     }
     vm_sim_cpu_free(&m->cpu);
     vm_sim_dtable_free(&m->gdt);
+    for (struct vm_sim_text *t = m->texts, *next; t; t = next) {
+        next = t->next;
+        free(t);
+    }
     free(m);
 }
 

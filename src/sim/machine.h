@@ -94,6 +94,7 @@ struct vm_sim_machine {
     struct vm_sim_file *files;
     struct vm_list mms;          /* struct vm_sim_mm */
     struct vm_list processes;    /* struct vm_sim_process, by pid; those that exited stay, for the report */
+    struct vm_sim_text *texts;   /* names that somebody gave to caches and segments */
     uint32_t next_pid;
     uint64_t random;             /* state, fixed at start */
 };
@@ -101,6 +102,8 @@ struct vm_sim_machine {
 /* NULL and the message, when the description is impossible. */
 struct vm_sim_machine *vm_sim_machine_new(const struct vm_sim_config *config, struct vm_sim_message *message);
 void vm_sim_machine_free(struct vm_sim_machine *m);
+/* A copy that lives as long as the machine. */
+const char *vm_sim_machine_text(struct vm_sim_machine *m, const char *text);
 void vm_sim_machine_listen(struct vm_sim_machine *m, void (*receive)(void *ctx, const struct vm_sim_event *event), void *ctx,
                            uint32_t mask);
 

@@ -223,7 +223,7 @@ static int play_free(struct vm_sim_player *p, struct played *q, uint64_t address
 
     if (!b || b->node.key != address)
         return 0;
-    uint64_t from = (address + PAGE - 1) & ~(PAGE - 1), to = (address + b->bytes) & ~(PAGE - 1);
+    uint64_t from = (address + PAGE - 1) & ~(PAGE - 1), to = (address + b->bytes + PAGE - 1) & ~(PAGE - 1);
     if (alive(q) && from < to)
         error = vm_sim_munmap(p->m, q->process->mm, from, to - from);
     vm_tree_remove(&q->blocks, &b->node);

@@ -9,6 +9,7 @@
 
 #include "sim/log.h"
 #include "sim/report.h"
+#include "sim/script.h"
 #include "sim/what_if.h"
 #include "tool/command.h"
 
@@ -16,6 +17,7 @@ static const char *const name = "sim";
 
 static const char usage[] =
     "usage: vmalloc sim [OPTIONS] TRACE\n"
+    "       vmalloc sim [OPTIONS] --script FILE\n"
     "\n"
     "Plays TRACE (-: standard input) on a simulated machine, or answers a question about it. A trace is output of\n"
     "valgrind's lackey or of strace -f, allocation events, or what vmalloc trace wrote.\n"
@@ -32,6 +34,7 @@ static const char usage[] =
     "      --fork-cost              what the forks of the trace copy, or one in its middle\n"
     "\n"
     "Options:\n"
+    "      --script FILE            run a script (-: standard input); vmalloc-sim(1) has the language\n"
     "      --report NAME[,NAME...]  at the end: summary, processes, buddyinfo, zoneinfo, slabinfo, vmstat, swaps, maps,\n"
     "                               smaps, segments (default: summary,processes)\n"
     "      --log[=EVENT,...]        every event, or some: faults, walks, frames, slabs, reclaim, tlb, processes, segments\n"
@@ -47,7 +50,7 @@ static const char usage[] =
 enum question { ASK_NOTHING, ASK_MRC, ASK_MIN_MEMORY, ASK_POLICIES, ASK_WHAT_IF, ASK_FORK_COST };
 
 enum { OPT_MRC = 256, OPT_MIN_MEMORY, OPT_POLICIES, OPT_WHAT_IF, OPT_FORK_COST, OPT_REPORT,
-       OPT_LOG, OPT_LOG_LIMIT, OPT_SAMPLE, OPT_FRAMES, OPT_JSON, OPT_LIST };
+       OPT_LOG, OPT_LOG_LIMIT, OPT_SAMPLE, OPT_FRAMES, OPT_JSON, OPT_LIST, OPT_SCRIPT };
 
 #define DEFAULT_SAMPLE 8192
 #define FRAMES_MAX 64
@@ -62,7 +65,7 @@ struct request {
     size_t sizes;
     const char *set[CHANGES_MAX + 1], *change[CHANGES_MAX + 1]; /* NULL at the end */
     size_t sets, changes;
-    const char *report;
+    const char *report, *script;
     uint32_t log_mask; /* 0: no log */
     struct vm_sim_log log;
 };
@@ -143,6 +146,7 @@ static int take_option(struct request *r, int c, char **argv)
         return set_question(r, ASK_MIN_MEMORY);
     case OPT_WHAT_IF: return take_change(r, optarg) == TOOL_OK ? set_question(r, ASK_WHAT_IF) : TOOL_USAGE;
     case OPT_FORK_COST: return set_question(r, ASK_FORK_COST);
+    case OPT_SCRIPT: r->script = optarg; return TOOL_OK;
     case OPT_REPORT: r->report = optarg; return check_report(optarg);
     case OPT_LOG:
         if (!(r->log_mask = vm_sim_log_mask(optarg ? optarg : "all")))
@@ -238,13 +242,40 @@ static int play(struct request *r, struct vm_sim_message *message)
     return error;
 }
 
+/* The machine is the script's own, or the one of the command line. */
+static int run_script(struct request *r, struct vm_sim_message *message)
+{
+    bool is_stdin = strcmp(r->script, "-") == 0;
+    FILE *in = is_stdin ? stdin : fopen(r->script, "re");
+    struct vm_sim_machine *m = NULL;
+    int error = 0;
+
+    if (!in) {
+        snprintf(message->text, sizeof message->text, "%.180s: %s", r->script, strerror(errno));
+        return -errno;
+    }
+    if (r->ask.machine && !(m = vm_sim_ask_machine(&r->ask, NULL, message)))
+        error = -EINVAL;
+    if (m)
+        listen(r, m);
+    if (!error)
+        error = vm_sim_script_run(&m, is_stdin ? "standard input" : r->script, in, r->ask.out, r->set, message);
+    vm_sim_log_end(&r->log);
+    if (!error && m && (r->report || r->ask.json))
+        put_reports(r, m);
+    vm_sim_machine_free(m);
+    if (!is_stdin)
+        fclose(in);
+    return error;
+}
+
 static int answer(struct request *r)
 {
     struct vm_sim_message message = {""};
     int error = 0;
 
     switch (r->question) {
-    case ASK_NOTHING: error = play(r, &message); break;
+    case ASK_NOTHING: error = r->script ? run_script(r, &message) : play(r, &message); break;
     case ASK_MRC: error = vm_sim_ask_mrc(&r->ask, r->sample, &message); break;
     case ASK_MIN_MEMORY: error = vm_sim_ask_min_memory(&r->ask, r->ratio, r->sample, &message); break;
     case ASK_POLICIES: error = vm_sim_ask_policies(&r->ask, r->frames, r->sizes, &message); break;
@@ -267,6 +298,7 @@ int cmd_sim(int argc, char **argv)
         {"report", required_argument, NULL, OPT_REPORT},
         {"log", optional_argument, NULL, OPT_LOG},
         {"log-limit", required_argument, NULL, OPT_LOG_LIMIT},
+        {"script", required_argument, NULL, OPT_SCRIPT},
         {"list", no_argument, NULL, OPT_LIST},
         {"sample", optional_argument, NULL, OPT_SAMPLE},
         {"frames", required_argument, NULL, OPT_FRAMES},
@@ -301,7 +333,9 @@ int cmd_sim(int argc, char **argv)
             r.ask.trace = argv[optind];
         }
     }
-    if (!r.ask.trace)
-        return tool_usage(name, "no trace given");
+    if (r.script && (r.ask.trace || r.question != ASK_NOTHING))
+        return tool_usage(name, "a script takes no trace and no question");
+    if (!r.ask.trace && !r.script)
+        return tool_usage(name, "no trace and no script given");
     return answer(&r);
 }
