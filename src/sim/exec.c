@@ -85,7 +85,7 @@ int vm_sim_exec(struct vm_sim_machine *m, struct vm_sim_process *p, const char *
     for (size_t i = 0; i < segments; i++)
         bytes = vm_max(bytes, segment[i].file_offset + segment[i].file_bytes);
     vm_sim_mm_clear(m, p->mm);
-    vm_sim_mm_add_stack(m, p->mm);
+    vm_sim_mm_add_stack(p->mm);
     struct vm_sim_file *file = vm_sim_file_open(m, name, bytes);
     for (size_t i = 0; i < segments; i++)
         map_segment(m, p->mm, file, &segment[i], bias_of(p->mm, segment));

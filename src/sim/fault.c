@@ -237,17 +237,14 @@ static unsigned cow(struct fault *f, vm_sim_pte *entry, unsigned level)
     }
     unsigned order = level > 1 ? d->order : 0;
     struct vm_sim_linear at = level > 1 ? VM_SIM_LINEAR(f->at.at - vm_sim_page_offset(f->m->config.mode, f->at, level)) : f->page;
+    vm_sim_get_frame(&f->m->memory, old); /* reclaim for the new frame is not to take the old one */
     vm_sim_pfn frame = order == 0 ? take_frame(f)
                                   : vm_sim_alloc_pages(&f->m->memory, VM_SIM_GFP_HIGHMEM, order, VM_SIM_FRAME_ANON);
+    vm_sim_put_frame(&f->m->memory, old);
     if (frame == VM_SIM_NO_FRAME && order > 0) /* no large one: a small one will do */
         return vm_sim_split_huge(f->m, old) == 0 || vm_sim_reclaim_frames(f->m, VM_SIM_ZONE_NORMAL, 1) > 0 ? AGAIN : SHORT;
     if (frame == VM_SIM_NO_FRAME)
         return SHORT;
-    entry = vm_sim_pt_find(f->mm->pt, f->at, NULL);
-    if (!entry || *entry != was) { /* reclaim took the old page meanwhile */
-        vm_sim_put_frame(&f->m->memory, frame);
-        return AGAIN;
-    }
     error = vm_sim_store(f->m, f->mm, at, level, entry_for(f, frame, VM_SIM_PTE_W));
     VM_ASSERT(error == 0);
     vm_sim_unmapped(f->m, f->mm, at, level, was);

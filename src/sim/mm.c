@@ -61,14 +61,13 @@ struct vm_sim_mm *vm_sim_mm_new(struct vm_sim_machine *m, uint64_t base)
     return mm;
 }
 
-void vm_sim_mm_add_stack(struct vm_sim_machine *m, struct vm_sim_mm *mm)
+void vm_sim_mm_add_stack(struct vm_sim_mm *mm)
 {
     uint64_t bytes = vm_min(VM_SIM_STACK_START, mm->layout.stack_limit), top = mm->layout.stack_top;
     struct vm_sim_vma like = {.start = top - up(bytes), .end = top, .perms = VM_SIM_R | VM_SIM_W,
                               .flags = VM_SIM_VMA_GROWS_DOWN, .region = VM_SIM_STACK};
     int error = vm_sim_vma_insert(mm, &like, NULL);
 
-    (void)m;
     VM_ASSERT(error == 0);
 }
 

@@ -45,7 +45,7 @@ struct vm_sim_mm {
 struct vm_sim_mm *vm_sim_mm_new(struct vm_sim_machine *m, uint64_t base);
 void vm_sim_mm_put(struct vm_sim_machine *m, struct vm_sim_mm *mm); /* the last user gives everything back */
 /* Enters the stack's area.  And the other way round: all areas and pages go. */
-void vm_sim_mm_add_stack(struct vm_sim_machine *m, struct vm_sim_mm *mm);
+void vm_sim_mm_add_stack(struct vm_sim_mm *mm);
 void vm_sim_mm_clear(struct vm_sim_machine *m, struct vm_sim_mm *mm);
 
 /* All return 0 or a negative errno; addresses are linear. */

@@ -73,10 +73,9 @@ struct vm_sim_process *vm_sim_process_new(struct vm_sim_machine *m, const char *
 
     if (!p)
         return NULL;
-    if (p->mm && m->config.addressing != VM_SIM_SEG_PAGED)
-        vm_sim_mm_add_stack(m, p->mm);
-    else if (p->mm && m->config.shared_directory)
-        vm_sim_mm_add_stack(m, p->mm);
+    /* Where a process makes its own segments, the stack is one of them. */
+    if (p->mm && (m->config.addressing == VM_SIM_FLAT || m->config.shared_directory))
+        vm_sim_mm_add_stack(p->mm);
     vm_sim_emit(&m->events, VM_SIM_EV(PROCESS, .process = p->context.pid, .cause = "new", .name = p->name));
     return p;
 }
@@ -128,7 +127,6 @@ static int copy_leaf(struct copy *c, const struct vm_sim_vma *v, struct vm_sim_l
     vm_sim_pte entry = *e;
     if (protect)
         entry = (entry & ~VM_SIM_PTE_W) | VM_SIM_PTE_COW;
-    /* In the parent first: to share a table with the child (linux-0.12) moves nothing, but the walk above would be old. */
     vm_sim_pte childs = is_present ? entry & ~(VM_SIM_PTE_A | VM_SIM_PTE_D) : entry;
     int error = vm_sim_store(c->m, c->to, there, level, childs);
     if (error)

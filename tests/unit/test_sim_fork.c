@@ -2,6 +2,8 @@
    with the same writes; swapped pages at fork; failure in the middle; exit; the list of descriptors.  Run by `make check`. */
 #include "sim.h"
 
+#include <sys/mman.h>
+
 static uint64_t anonymous_copies(const struct vm_sim_process *p) { return p->mm->rss_anon; }
 
 static void counts(void **state)
@@ -221,12 +223,110 @@ static void large_pages(void **state)
     vm_sim_machine_free(m);
 }
 
+/* ---- A real fork ---- */
+
+struct sharing { /* pages of an area, as smaps has them */
+    unsigned long shared, private;
+};
+
+static bool real_sharing(const void *area, struct sharing *out)
+{
+    FILE *f = fopen("/proc/self/smaps", "r");
+    char line[512];
+    unsigned long start, kib;
+    bool inside = false, found = false;
+
+    *out = (struct sharing){0, 0};
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%*x ", &start) == 1 && strchr(line, '-'))
+            inside = start == (unsigned long)area;
+        if (inside && sscanf(line, "Shared_Dirty: %lu", &kib) == 1)
+            found = true, out->shared = kib / 4;
+        if (inside && sscanf(line, "Private_Dirty: %lu", &kib) == 1)
+            out->private = kib / 4;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static struct sharing simulated_sharing(struct vm_sim_machine *m, const struct vm_sim_process *p, uint64_t at, unsigned pages)
+{
+    struct sharing s = {0, 0};
+
+    for (unsigned i = 0; i < pages; i++)
+        ++*(m->memory.map.frame[vm_sim_pte_frame(entry_at(p, at + i * PAGE))].mapcount > 1 ? &s.shared : &s.private);
+    return s;
+}
+
+/* The same area, the same writes, here and there: 100 pages; the child writes to 30, the parent to 20 of them and 10
+   others. */
+static void as_this_kernel(void **state)
+{
+    (void)state;
+    struct vm_sim_machine *m = MACHINE("x86_64", "memory=64M");
+    struct vm_sim_process *p = vm_sim_process_new(m, "p");
+    uint64_t at = map_area(m, p, 100);
+    /* A guard page on each side, so that the area is one of its own. */
+    unsigned char *area = mmap(NULL, 102 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct sharing real[4], simulated[4];
+    int go[2], come[2];
+
+    assert_ptr_not_equal(area, MAP_FAILED);
+    area += PAGE;
+    assert_int_equal(mprotect(area, 100 * PAGE, PROT_READ | PROT_WRITE), 0);
+    madvise(area, 100 * PAGE, MADV_NOHUGEPAGE);
+    for (unsigned i = 0; i < 100; i++)
+        area[i * PAGE] = 1;
+    if (!real_sharing(area, &real[0]) || real[0].private != 100) {
+        vm_sim_machine_free(m);
+        skip(); /* no smaps here */
+    }
+    assert_true(pipe(go) == 0 && pipe(come) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char c;
+        struct sharing s;
+        for (unsigned i = 0; i < 30; i++)
+            area[i * PAGE] = 2;
+        real_sharing(area, &s);
+        if (write(come[1], &s, sizeof s) != sizeof s || read(go[0], &c, 1) != 1)
+            _exit(1);
+        real_sharing(area, &s);
+        _exit(write(come[1], &s, sizeof s) != sizeof s);
+    }
+    assert_int_equal(read(come[0], &real[1], sizeof real[1]), sizeof real[1]);
+    for (unsigned i = 10; i < 40; i++)
+        area[i * PAGE] = 3;
+    real_sharing(area, &real[2]);
+    assert_int_equal(write(go[1], "", 1), 1);
+    assert_int_equal(read(come[0], &real[3], sizeof real[3]), sizeof real[3]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+
+    touch_pages(m, p, at, 100, VM_SIM_WRITE);
+    simulated[0] = simulated_sharing(m, p, at, 100);
+    struct vm_sim_process *q = vm_sim_fork(m, p, NULL);
+    touch_pages(m, q, at, 30, VM_SIM_WRITE);
+    simulated[1] = simulated_sharing(m, q, at, 100);
+    touch_pages(m, p, at + 10 * PAGE, 30, VM_SIM_WRITE);
+    simulated[2] = simulated_sharing(m, p, at, 100);
+    simulated[3] = simulated_sharing(m, q, at, 100);
+    for (unsigned i = 0; i < 4; i++) {
+        printf("shared %lu private %lu\n", real[i].shared, real[i].private);
+        assert_int_equal(real[i].shared, simulated[i].shared);
+        assert_int_equal(real[i].private, simulated[i].private);
+    }
+    close(go[0]), close(go[1]), close(come[0]), close(come[1]);
+    munmap(area - PAGE, 102 * PAGE);
+    vm_sim_machine_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts),  cmocka_unit_test(kinds_of_areas), cmocka_unit_test(generations),
         cmocka_unit_test(swapped_pages), cmocka_unit_test(failure), cmocka_unit_test(slots_and_pids),
-        cmocka_unit_test(large_pages),
+        cmocka_unit_test(large_pages), cmocka_unit_test(as_this_kernel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

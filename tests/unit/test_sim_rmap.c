@@ -147,13 +147,14 @@ static void check_finds(void **state)
 
 struct model {
     struct vm_sim_process *p[PROCESSES];
+    uint64_t scale; /* pages in a piece: 1, or 64, so that large pages fit */
     uint64_t seed;
 };
 
 static void random_map(struct vm_sim_machine *m, struct model *w, struct vm_sim_process *p)
 {
     static const char *const name[] = {"one", "two"};
-    uint64_t base = p->mm->base + (1 << 24), at = base + below(&w->seed, 64) * PAGE, pages = 1 + below(&w->seed, 30);
+    uint64_t base = p->mm->base + (1 << 24), at = base + below(&w->seed, 64 * w->scale) * PAGE, pages = 1 + below(&w->seed, 30 * w->scale);
     bool file = one_in(&w->seed, 3);
     unsigned flags = one_in(&w->seed, 3) ? VM_SIM_VMA_SHARED : 0, perms = one_in(&w->seed, 4) ? VM_SIM_R : RW;
 
@@ -165,21 +166,21 @@ static void random_map(struct vm_sim_machine *m, struct model *w, struct vm_sim_
         vm_sim_mprotect(m, p->mm, at, pages * PAGE, perms);
         break;
     case 2:
-        vm_sim_brk(m, p->mm, p->mm->start_brk + below(&w->seed, 40 * PAGE));
+        vm_sim_brk(m, p->mm, p->mm->start_brk + below(&w->seed, 40 * w->scale * PAGE));
         break;
     default:
         vm_sim_mmap(m, p->mm, at, pages * PAGE, perms, file ? flags : 0, file ? VM_SIM_FILE : VM_SIM_MMAP,
-                    file ? vm_sim_file_open(m, name[below(&w->seed, 2)], 64 * PAGE) : NULL, below(&w->seed, 34), NULL);
+                    file ? vm_sim_file_open(m, name[below(&w->seed, 2)], 64 * w->scale * PAGE) : NULL, below(&w->seed, 34 * w->scale), NULL);
     }
 }
 
 static void random_touches(struct vm_sim_machine *m, struct model *w, struct vm_sim_process *p)
 {
-    for (unsigned i = 0; i < 20 && !p->exited; i++) {
-        uint64_t at = p->mm->base + (1 << 24) + below(&w->seed, 96) * PAGE;
+    for (unsigned i = 0; i < 40 && !p->exited; i++) {
+        uint64_t at = p->mm->base + (1 << 24) + below(&w->seed, 96 * w->scale) * PAGE;
         enum vm_sim_access access = one_in(&w->seed, 2) ? VM_SIM_WRITE : VM_SIM_READ;
         if (one_in(&w->seed, 4))
-            at = p->mm->start_brk + below(&w->seed, 40 * PAGE);
+            at = p->mm->start_brk + below(&w->seed, 40 * w->scale * PAGE);
         const struct vm_sim_vma *v = vm_sim_find_vma(p->mm, at);
         bool good = v && v->start <= at && v->perms && (access != VM_SIM_WRITE || (v->perms & VM_SIM_W));
         if (!good && !one_in(&w->seed, 200))
@@ -187,6 +188,16 @@ static void random_touches(struct vm_sim_machine *m, struct model *w, struct vm_
         int error = touch(m, p, at - p->mm->base, access);
         CHECK(good ? error == 0 || error == -ENOMEM : error == -EFAULT || error == -ENOMEM);
     }
+}
+
+/* Writes to all pages of an area. */
+static void sweep(struct vm_sim_machine *m, struct model *w, struct vm_sim_process *p)
+{
+    const struct vm_sim_vma *v = vm_sim_find_vma(p->mm, p->mm->base + (1 << 24) + below(&w->seed, 96 * w->scale) * PAGE);
+    uint64_t at = v ? v->start : 0, end = v && v->region != VM_SIM_STACK && (v->perms & VM_SIM_W) ? v->end : 0;
+
+    for (; at < end && !p->exited; at += PAGE)
+        touch(m, p, at - p->mm->base, VM_SIM_WRITE);
 }
 
 static void random_step(struct vm_sim_machine *m, struct model *w)
@@ -198,10 +209,13 @@ static void random_step(struct vm_sim_machine *m, struct model *w)
         *p = NULL;
     if (!*p) {
         struct vm_sim_process *parent = w->p[below(&w->seed, PROCESSES)];
-        *p = parent && !parent->exited && parent->mm ? vm_sim_fork(m, parent, NULL) : vm_sim_process_new(m, "p");
+        bool forks = parent && !parent->exited;
+        *p = forks ? vm_sim_fork(m, parent, NULL) : vm_sim_process_new(m, "p");
+        if (*p && !forks)
+            vm_sim_mmap(m, (*p)->mm, (*p)->mm->base + (1 << 24), 96 * w->scale * PAGE, RW, 0, VM_SIM_MMAP, NULL, 0, NULL);
         return;
     }
-    switch (below(&w->seed, 12)) {
+    switch (below(&w->seed, 20)) {
     case 0:
         vm_sim_exit(m, *p, 0);
         *p = NULL;
@@ -213,6 +227,11 @@ static void random_step(struct vm_sim_machine *m, struct model *w)
         random_map(m, w, *p);
         break;
     case 5:
+    case 6:
+    case 7:
+        sweep(m, w, *p);
+        break;
+    case 8:
         vm_sim_reclaim_frames(m, VM_SIM_ZONE_HIGHMEM, 1 + below(&w->seed, 20));
         break;
     default:
@@ -221,19 +240,20 @@ static void random_step(struct vm_sim_machine *m, struct model *w)
 }
 
 /* Much reclaimed, little memory: 1 MiB beside the low frames, so that reclaim and OOM are at work all the time. */
-static void everything(const char *preset, const char *policy)
+static void everything(const char *preset, const char *policy, bool large)
 {
-    struct vm_sim_machine *m = MACHINE(preset, "memory=1M", "reserved=none", "swap=none", "swap=256K", "swap=128K", policy);
-    struct model w = {.seed = unit_seed()};
+    struct vm_sim_machine *m = large ? MACHINE(preset, "memory=16M", "page=2M", "reserved=none", "swap=none", "swap=2M", policy)
+                                     : MACHINE(preset, "memory=768K", "reserved=none", "swap=none", "swap=64K", "swap=32K", policy);
+    struct model w = {.seed = unit_seed(), .scale = large ? 64 : 1};
 
-    for (unsigned step = 0; step < 1500; step++) {
+    for (unsigned step = 0; step < (large ? 120 : 500); step++) {
         random_step(m, &w);
         CHECK_MACHINE(m);
     }
-    printf("%s %s: %llu reclaimed, %llu swapped out, %llu faults\n", preset, policy,
+    printf("%s %s: %llu reclaimed, %llu swapped out, %llu killed, %llu faults\n", preset, policy,
            (unsigned long long)m->reclaim.counts.reclaimed, (unsigned long long)m->reclaim.counts.swapped_out,
-           (unsigned long long)m->cpu.page_faults);
-    assert_true(m->reclaim.counts.reclaimed > 100);
+           (unsigned long long)m->events.count[VM_SIM_EV_OOM], (unsigned long long)m->cpu.page_faults);
+    assert_true(m->reclaim.counts.reclaimed > 50);
     for (unsigned i = 0; i < PROCESSES; i++)
         if (w.p[i] && !w.p[i]->exited)
             vm_sim_exit(m, w.p[i], 0);
@@ -243,11 +263,13 @@ static void everything(const char *preset, const char *policy)
     vm_sim_machine_free(m);
 }
 
-static void everything_two_list(void **state) { (void)state; everything("x86_64", "policy=two-list"); }
-static void everything_fifo(void **state) { (void)state; everything("i386-2level", "policy=fifo"); }
-static void everything_clock(void **state) { (void)state; everything("i386-pae", "policy=clock"); }
-static void everything_lru(void **state) { (void)state; everything("x86_64-la57", "policy=lru"); }
-static void everything_012(void **state) { (void)state; everything("linux-0.12", "policy=fifo"); }
+static void everything_two_list(void **state) { (void)state; everything("x86_64", "policy=two-list", false); }
+static void everything_fifo(void **state) { (void)state; everything("i386-2level", "policy=fifo", false); }
+static void everything_clock(void **state) { (void)state; everything("i386-pae", "policy=clock", false); }
+static void everything_lru(void **state) { (void)state; everything("x86_64-la57", "policy=lru", false); }
+static void everything_012(void **state) { (void)state; everything("linux-0.12", "policy=fifo", false); }
+static void everything_large(void **state) { (void)state; everything("x86_64", "policy=two-list", true); }
+static void everything_large_pae(void **state) { (void)state; everything("i386-pae", "policy=clock", true); }
 
 int main(void)
 {
@@ -255,6 +277,7 @@ int main(void)
         cmocka_unit_test(anonymous),           cmocka_unit_test(files),           cmocka_unit_test(referenced_and_unmap),
         cmocka_unit_test(check_finds),         cmocka_unit_test(everything_two_list), cmocka_unit_test(everything_fifo),
         cmocka_unit_test(everything_clock),    cmocka_unit_test(everything_lru),  cmocka_unit_test(everything_012),
+        cmocka_unit_test(everything_large),    cmocka_unit_test(everything_large_pae),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
