@@ -281,7 +281,7 @@ static int play_call(struct vm_sim_player *p, struct played *q, const struct vm_
     case VM_SIM_ITEM_EXEC:
         vm_sim_mm_clear(p->m, mm);
         mm->start_brk = mm->brk = 0;
-        vm_sim_mm_add_stack(p->m, mm);
+        vm_sim_mm_add_stack(mm);
         return 0;
     default: vm_sim_exit(p->m, q->process, 0); return 0;
     }
