@@ -259,12 +259,30 @@ static int where(struct script *s, unsigned word, const struct vm_sim_process *p
 
 /* ---- Machines and processes ---- */
 
+/* What belongs to the machine that ends. */
+static void release(struct script *s)
+{
+    if (*s->m && (*s->m)->events.ctx == &s->log)
+        vm_sim_machine_listen(*s->m, NULL, NULL, 0);
+    while (s->things)
+        forget(s, s->things);
+    for (struct object *o = s->objects, *next; o; o = next) {
+        next = o->next;
+        free(o);
+    }
+    s->objects = NULL;
+}
+
 static int do_machine(struct script *s)
 {
-    if (*s->m)
-        return wrong(s, 0, "the machine is there already: 'machine' comes first");
     if (s->words < 2)
         return wrong(s, 1, "a preset or KEY=VALUE is missing");
+    if (*s->m) { /* a new one */
+        release(s);
+        vm_sim_machine_free(*s->m);
+        *s->m = NULL;
+        vm_sim_config_preset(&s->config, "x86_64");
+    }
     for (unsigned i = 1; i < s->words; i++) {
         struct vm_sim_message why;
         if (!strchr(s->word[i], '=') && vm_sim_config_preset(&s->config, s->word[i]) != 0)
@@ -940,18 +958,6 @@ static int run_line(struct script *s)
         if (strcmp(s->word[0], command[i].name) == 0)
             return command[i].run(s);
     return wrong(s, 0, "'%.60s' is no command", s->word[0]);
-}
-
-static void release(struct script *s)
-{
-    if (*s->m && (*s->m)->events.ctx == &s->log)
-        vm_sim_machine_listen(*s->m, NULL, NULL, 0);
-    while (s->things)
-        forget(s, s->things);
-    for (struct object *o = s->objects, *next; o; o = next) {
-        next = o->next;
-        free(o);
-    }
 }
 
 int vm_sim_script_run(struct vm_sim_machine **m, const char *file, FILE *in, FILE *out, const char *const *set,

@@ -12,7 +12,8 @@
 #include "sim/machine.h"
 
 /* Runs the script.  *m may be NULL: its `machine` lines make it then, or x86_64 the first command that needs one; `set`
-   ("key=value", NULL at the end; may be NULL) goes on top.  0, or -EINVAL and "FILE:LINE:COLUMN: what" in the message.
+   ("key=value", NULL at the end; may be NULL) goes on top; a later
+   `machine` line ends that machine and begins another one.  0, or -EINVAL and "FILE:LINE:COLUMN: what" in the message.
    The machine is the caller's to free in both cases. */
 int vm_sim_script_run(struct vm_sim_machine **m, const char *file, FILE *in, FILE *out, const char *const *set,
                       struct vm_sim_message *message);

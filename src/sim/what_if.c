@@ -181,7 +181,7 @@ static void count_item(void *ctx, const struct vm_sim_item *item)
 {
     struct counted *c = ctx;
 
-    c->refs += item->kind == VM_SIM_ITEM_REFS ? item->n : item->kind == VM_SIM_ITEM_MALLOC;
+    c->refs += item->kind == VM_SIM_ITEM_REFS ? item->n : 0;
     c->forks += item->kind == VM_SIM_ITEM_FORK;
 }
 
@@ -197,18 +197,24 @@ static void cow_event(void *ctx, const struct vm_sim_event *e)
     c->reused += e->cause && strcmp(e->cause, "cow-reuse") == 0;
 }
 
-/* The first process of the trace forks when half of the references were made. */
+/* The first process of the trace forks when half of the references were made, also in the middle of a batch. */
 static void fork_item(void *ctx, const struct vm_sim_item *item)
 {
     struct play *p = ctx;
+    struct vm_sim_item rest = *item;
 
-    if (p->fork_at && p->m->cpu.refs >= p->fork_at && !p->child) {
+    if (p->fork_at && !p->child && item->kind == VM_SIM_ITEM_REFS && vm_sim_player_stats(p->player).refs + item->n >= p->fork_at) {
+        uint64_t before = p->fork_at - vm_min(vm_sim_player_stats(p->player).refs, p->fork_at);
+        rest.n = before;
+        play_item(ctx, &rest);
+        rest.ref = item->ref + before;
+        rest.n = item->n - before;
         struct vm_sim_process *parent = vm_sim_process_next(p->m, NULL);
         p->fork_at = 0;
         if (parent && parent->mm)
             p->child = vm_sim_fork(p->m, parent, &p->cost);
     }
-    play_item(ctx, item);
+    play_item(ctx, &rest);
 }
 
 static void put_fork_cost(const struct vm_sim_ask *ask, const struct vm_sim_fork_cost *f, uint64_t forks, bool own,
@@ -262,7 +268,7 @@ int vm_sim_ask_fork_cost(const struct vm_sim_ask *ask, struct vm_sim_message *me
     error = error ? error : p.error;
     struct vm_sim_player_stats stats = vm_sim_player_stats(p.player);
     if (!error && !c.forks && !p.child) {
-        snprintf(message->text, sizeof message->text, "%.180s: too short for a fork in its middle", ask->trace);
+        snprintf(message->text, sizeof message->text, "%.180s: no forks, and no references to put one between", ask->trace);
         error = -EINVAL;
     }
     if (!error)
