@@ -243,6 +243,8 @@ static uint64_t reclaim(struct vm_sim_machine *m, unsigned zones, uint64_t want)
             scan_one_list(&s);
     }
     m->reclaim.running = false;
+    if (s.got > 0)
+        m->reclaim.kswapd_failures = 0;
     return s.got;
 }
 
@@ -270,7 +272,8 @@ static void wake(void *ctx, enum vm_sim_zone_type zone)
     struct vm_sim_machine *m = ctx;
     const struct vm_sim_zone *z = &m->memory.zone[zone];
 
-    if (m->reclaim.kswapd_awake || z->managed == 0 || z->buddy.free > z->low)
+    if (m->reclaim.kswapd_awake || z->managed == 0 || z->buddy.free > z->low
+        || m->reclaim.kswapd_failures >= VM_SIM_KSWAPD_FAILURES)
         return;
     m->reclaim.kswapd_awake = true;
     m->reclaim.counts.kswapd_wakes++;
@@ -292,6 +295,7 @@ void vm_sim_kswapd(struct vm_sim_machine *m)
         if (z->buddy.free <= z->high)
             got = reclaim(m, 1u << t, z->high + 1 - z->buddy.free);
         r->counts.kswapd_frames += got;
+        r->kswapd_failures = (uint8_t)(got || z->buddy.free > z->high ? 0 : vm_min(r->kswapd_failures + 1u, VM_SIM_KSWAPD_FAILURES));
         vm_sim_emit(&m->events, VM_SIM_EV(KSWAPD_SLEEP, .name = z->name, .number = z->buddy.free, .count = got));
     }
 }

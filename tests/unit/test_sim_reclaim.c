@@ -196,6 +196,27 @@ static void direct_reclaim(void **state)
     vm_sim_machine_free(m);
 }
 
+/* Nothing can go: it tries sixteen times, not at every fault. */
+static void kswapd_gives_up(void **state)
+{
+    (void)state;
+    struct vm_sim_machine *m = MACHINE("x86_64", "memory=4M", "reserved=none", "swap=none", "watermarks=20 200 300");
+    struct vm_sim_process *p = vm_sim_process_new(m, "p");
+    struct vm_sim_file *f = vm_sim_file_open(m, "f", 4 * PAGE);
+    uint64_t at = map_area(m, p, 950), file;
+
+    assert_int_equal(touch_pages(m, p, at, 950, VM_SIM_WRITE), 950);
+    assert_int_equal(m->reclaim.counts.kswapd_wakes, VM_SIM_KSWAPD_FAILURES);
+    assert_int_equal(m->reclaim.counts.kswapd_frames, 0);
+    vm_sim_mmap(m, p->mm, 0, 4 * PAGE, VM_SIM_R, 0, VM_SIM_FILE, f, 0, &file);
+    touch_pages(m, p, file, 4, VM_SIM_READ);
+    vm_sim_munmap(m, p->mm, file, 4 * PAGE);
+    assert_int_equal(vm_sim_reclaim_frames(m, VM_SIM_ZONE_HIGHMEM, 1), 1);
+    touch_pages(m, p, p->mm->layout.stack_top - PAGE, 1, VM_SIM_WRITE); /* hope again */
+    assert_int_equal(m->reclaim.counts.kswapd_frames, 3);
+    vm_sim_machine_free(m);
+}
+
 /* Files whose pages nobody maps go first, whatever their age. */
 static void unmapped_first(void **state)
 {
@@ -241,7 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(page_kinds), cmocka_unit_test(beladys_anomaly), cmocka_unit_test(policies_agree),
         cmocka_unit_test(two_lists),  cmocka_unit_test(kswapd),          cmocka_unit_test(direct_reclaim),
-        cmocka_unit_test(unmapped_first), cmocka_unit_test(thrashing),
+        cmocka_unit_test(kswapd_gives_up), cmocka_unit_test(unmapped_first), cmocka_unit_test(thrashing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
