@@ -181,6 +181,8 @@ int vm_sim_ref(struct vm_sim_machine *m, struct vm_sim_ref ref, struct vm_sim_tr
 {
     if (m->config.addressing == VM_SIM_BARE)
         return bare_ref(m, ref, out);
+    if (m->reclaim.kswapd_awake) /* woken by a fork, say */
+        vm_sim_kswapd(m);
     int error = vm_sim_cpu_ref(&m->cpu, ref, out);
     if (m->reclaim.kswapd_awake)
         vm_sim_kswapd(m);
