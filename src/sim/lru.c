@@ -14,6 +14,7 @@ void vm_sim_lru_add(struct vm_sim_machine *m, vm_sim_pfn frame)
     f->flags |= VM_SIM_FRAME_ON_LRU;
     vm_list_push_front(&m->reclaim.inactive, &f->lru);
     m->reclaim.inactive_pages++;
+    m->reclaim.unmapped += f->mapcount == 0;
 }
 
 void vm_sim_lru_remove(struct vm_sim_machine *m, vm_sim_pfn frame)
@@ -24,6 +25,7 @@ void vm_sim_lru_remove(struct vm_sim_machine *m, vm_sim_pfn frame)
         return;
     vm_list_remove(&f->lru);
     f->lru.next = f->lru.prev = NULL;
+    m->reclaim.unmapped -= f->mapcount == 0;
     --*(f->flags & VM_SIM_FRAME_ACTIVE ? &m->reclaim.active_pages : &m->reclaim.inactive_pages);
     f->flags &= (uint16_t)~(VM_SIM_FRAME_ON_LRU | VM_SIM_FRAME_ACTIVE | VM_SIM_FRAME_REFERENCED);
 }

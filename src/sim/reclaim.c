@@ -124,7 +124,7 @@ static void scan_unmapped(struct scan *s)
 {
     struct vm_list *list = &s->m->reclaim.inactive;
 
-    for (struct vm_list *l = list->prev, *before; l != list && s->got < s->want; l = before) {
+    for (struct vm_list *l = list->prev, *before; l != list && s->got < s->want && s->m->reclaim.unmapped > 0; l = before) {
         vm_sim_pfn frame = pfn_of(s->m, l);
         const struct vm_sim_frame *f = frame_of(s->m, frame);
         before = l->prev;
@@ -313,7 +313,7 @@ void vm_sim_reclaim_init(struct vm_sim_machine *m, enum vm_sim_page_policy polic
 
 /* ---- Invariants ---- */
 
-static bool check_list(const struct vm_sim_machine *m, const struct vm_list *list, bool active, uint64_t pages)
+static bool check_list(const struct vm_list *list, bool active, uint64_t pages)
 {
     uint64_t n = 0;
 
@@ -324,20 +324,22 @@ static bool check_list(const struct vm_sim_machine *m, const struct vm_list *lis
             || (f->kind != VM_SIM_FRAME_ANON && f->kind != VM_SIM_FRAME_FILE))
             return false;
     }
-    (void)m;
     return n == pages;
 }
 
 bool vm_sim_reclaim_check(const struct vm_sim_machine *m)
 {
     const struct vm_sim_reclaim *r = &m->reclaim;
-    uint64_t flagged = 0;
+    uint64_t flagged = 0, unmapped = 0;
 
-    if (!check_list(m, &r->active, true, r->active_pages) || !check_list(m, &r->inactive, false, r->inactive_pages))
+    if (!check_list(&r->active, true, r->active_pages) || !check_list(&r->inactive, false, r->inactive_pages))
         return false;
-    for (vm_sim_pfn i = 0; i < m->memory.map.frames; i++)
-        flagged += (m->memory.map.frame[i].flags & VM_SIM_FRAME_ON_LRU) != 0;
-    return flagged == r->active_pages + r->inactive_pages && !r->running
+    for (vm_sim_pfn i = 0; i < m->memory.map.frames; i++) {
+        const struct vm_sim_frame *f = &m->memory.map.frame[i];
+        flagged += (f->flags & VM_SIM_FRAME_ON_LRU) != 0;
+        unmapped += (f->flags & VM_SIM_FRAME_ON_LRU) && f->mapcount == 0;
+    }
+    return flagged == r->active_pages + r->inactive_pages && unmapped == r->unmapped && !r->running
            && (r->policy == VM_SIM_TWO_LIST || r->active_pages == 0) && r->counts.reclaimed ==
            r->counts.swapped_out + r->counts.written_back + r->counts.dropped;
 }

@@ -19,6 +19,7 @@ struct vm_sim_reclaim {
     enum vm_sim_page_policy policy;
     struct vm_list active, inactive; /* front: newest; the other policies use inactive alone */
     uint64_t active_pages, inactive_pages;
+    uint64_t unmapped; /* of both lists, those that no entry names */
     uint64_t (*instead)(struct vm_sim_machine *m, uint64_t want); /* linux-0.12: its own search; NULL: the lists */
     bool kswapd_awake;
     uint8_t kswapd_failures; /* in a row; it gives up after VM_SIM_KSWAPD_FAILURES, until direct reclaim finds something */

@@ -132,6 +132,7 @@ void vm_sim_mapped(struct vm_sim_machine *m, struct vm_sim_mm *mm, vm_sim_pfn fr
 {
     struct vm_sim_frame *f = frame_of(m, frame);
 
+    m->reclaim.unmapped -= f->mapcount == 0 && (f->flags & VM_SIM_FRAME_ON_LRU);
     f->mapcount++;
     VM_ASSERT(f->mapcount <= f->count);
     count_pages(mm, f, true);
@@ -147,6 +148,7 @@ void vm_sim_unmapped(struct vm_sim_machine *m, struct vm_sim_mm *mm, struct vm_s
     if (was & VM_SIM_PTE_D)
         f->flags |= VM_SIM_FRAME_DIRTY;
     f->mapcount--;
+    m->reclaim.unmapped += f->mapcount == 0 && (f->flags & VM_SIM_FRAME_ON_LRU);
     count_pages(mm, f, false);
     vm_sim_cpu_flush_page(&m->cpu, mm->context, at);
     bool last = f->count == 1;
