@@ -12,6 +12,7 @@ void vm_sim_svg_residency(FILE *out, const struct vm_sim_process *p);
 void vm_sim_svg_curve(FILE *out, const struct vm_sim_curve *curve, size_t curves, const char *title);
 void vm_sim_svg_frames(FILE *out, const struct vm_sim_machine *m);
 void vm_sim_svg_buddy(FILE *out, const struct vm_sim_machine *m);
+/* m may be NULL, curves 0.  Residency is there when the machine records it (window). */
 void vm_sim_html(FILE *out, const struct vm_sim_machine *m, const struct vm_sim_curve *curve, size_t curves);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "sim/log.h"
+#include "sim/pictures.h"
 #include "sim/report.h"
 #include "sim/script.h"
 #include "sim/what_if.h"
@@ -38,6 +39,7 @@ static const char usage[] =
     "      --report NAME[,NAME...]  at the end: summary, processes, buddyinfo, zoneinfo, slabinfo, vmstat, swaps, maps,\n"
     "                               smaps, segments (default: summary,processes)\n"
     "      --log[=EVENT,...]        every event, or some: faults, walks, frames, slabs, reclaim, tlb, processes, segments\n"
+    "      --html FILE              a page of pictures: frames, buddy blocks, residency; with --mrc the curves\n"
     "      --log-limit N            at most N lines of it\n"
     "      --sample[=PAGES]         --mrc, --min-memory: follow at most PAGES pages (8192); much faster\n"
     "      --frames N[,N...]        --compare-policies: sizes of memory in frames of 4K\n"
@@ -50,7 +52,7 @@ static const char usage[] =
 enum question { ASK_NOTHING, ASK_MRC, ASK_MIN_MEMORY, ASK_POLICIES, ASK_WHAT_IF, ASK_FORK_COST };
 
 enum { OPT_MRC = 256, OPT_MIN_MEMORY, OPT_POLICIES, OPT_WHAT_IF, OPT_FORK_COST, OPT_REPORT,
-       OPT_LOG, OPT_LOG_LIMIT, OPT_SAMPLE, OPT_FRAMES, OPT_JSON, OPT_LIST, OPT_SCRIPT };
+       OPT_LOG, OPT_LOG_LIMIT, OPT_SAMPLE, OPT_FRAMES, OPT_JSON, OPT_LIST, OPT_SCRIPT, OPT_HTML };
 
 #define DEFAULT_SAMPLE 8192
 #define FRAMES_MAX 64
@@ -65,7 +67,7 @@ struct request {
     size_t sizes;
     const char *set[CHANGES_MAX + 1], *change[CHANGES_MAX + 1]; /* NULL at the end */
     size_t sets, changes;
-    const char *report, *script;
+    const char *report, *script, *html;
     uint32_t log_mask; /* 0: no log */
     struct vm_sim_log log;
 };
@@ -146,6 +148,7 @@ static int take_option(struct request *r, int c, char **argv)
         return set_question(r, ASK_MIN_MEMORY);
     case OPT_WHAT_IF: return take_change(r, optarg) == TOOL_OK ? set_question(r, ASK_WHAT_IF) : TOOL_USAGE;
     case OPT_FORK_COST: return set_question(r, ASK_FORK_COST);
+    case OPT_HTML: r->html = optarg; return TOOL_OK;
     case OPT_SCRIPT: r->script = optarg; return TOOL_OK;
     case OPT_REPORT: r->report = optarg; return check_report(optarg);
     case OPT_LOG:
@@ -223,6 +226,37 @@ static void put_player(FILE *out, const struct vm_sim_player_stats *s)
             (unsigned long long)s->refused, (unsigned long long)s->forks);
 }
 
+/* m may be NULL.  0, or -errno and the message. */
+static int put_html(const struct request *r, const struct vm_sim_machine *m, const struct vm_sim_curve *curve, size_t curves,
+                    struct vm_sim_message *message)
+{
+    FILE *out = r->html ? fopen(r->html, "we") : NULL;
+
+    if (!r->html)
+        return 0;
+    if (out)
+        vm_sim_html(out, m, curve, curves);
+    bool bad = !out || ferror(out);
+    if ((out && fclose(out) != 0) || bad) {
+        snprintf(message->text, sizeof message->text, "%.180s: %s", r->html, strerror(errno));
+        return -EIO;
+    }
+    return 0;
+}
+
+static int curves_html(const struct request *r, struct vm_sim_message *message)
+{
+    struct vm_sim_curve curve[2];
+    int error = r->html ? vm_sim_mrc_curves(&r->ask, r->sample, curve, message) : 0;
+
+    if (!r->html || error)
+        return error;
+    error = put_html(r, NULL, curve, 2, message);
+    vm_sim_curve_free(&curve[0]);
+    vm_sim_curve_free(&curve[1]);
+    return error;
+}
+
 static int play(struct request *r, struct vm_sim_message *message)
 {
     struct vm_sim_machine *m = vm_sim_ask_machine(&r->ask, NULL, message);
@@ -237,6 +271,7 @@ static int play(struct request *r, struct vm_sim_message *message)
         if (!r->ask.json)
             put_player(r->ask.out, &stats);
         put_reports(r, m);
+        error = put_html(r, m, NULL, 0, message);
     }
     vm_sim_machine_free(m);
     return error;
@@ -263,6 +298,8 @@ static int run_script(struct request *r, struct vm_sim_message *message)
     vm_sim_log_end(&r->log);
     if (!error && m && (r->report || r->ask.json))
         put_reports(r, m);
+    if (!error)
+        error = put_html(r, m, NULL, 0, message);
     vm_sim_machine_free(m);
     if (!is_stdin)
         fclose(in);
@@ -276,7 +313,10 @@ static int answer(struct request *r)
 
     switch (r->question) {
     case ASK_NOTHING: error = r->script ? run_script(r, &message) : play(r, &message); break;
-    case ASK_MRC: error = vm_sim_ask_mrc(&r->ask, r->sample, &message); break;
+    case ASK_MRC:
+        if ((error = vm_sim_ask_mrc(&r->ask, r->sample, &message)) == 0)
+            error = curves_html(r, &message);
+        break;
     case ASK_MIN_MEMORY: error = vm_sim_ask_min_memory(&r->ask, r->ratio, r->sample, &message); break;
     case ASK_POLICIES: error = vm_sim_ask_policies(&r->ask, r->frames, r->sizes, &message); break;
     case ASK_WHAT_IF: error = vm_sim_ask_what_if(&r->ask, r->change, &message); break;
@@ -299,6 +339,7 @@ int cmd_sim(int argc, char **argv)
         {"log", optional_argument, NULL, OPT_LOG},
         {"log-limit", required_argument, NULL, OPT_LOG_LIMIT},
         {"script", required_argument, NULL, OPT_SCRIPT},
+        {"html", required_argument, NULL, OPT_HTML},
         {"list", no_argument, NULL, OPT_LIST},
         {"sample", optional_argument, NULL, OPT_SAMPLE},
         {"frames", required_argument, NULL, OPT_FRAMES},
