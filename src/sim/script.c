@@ -86,8 +86,9 @@ static int split(struct script *s, char *line)
     char *p = line;
 
     s->words = 0;
+    line[strcspn(line, "\n")] = '\0';
     for (;;) {
-        p += strspn(p, " \t\r\n");
+        p += strspn(p, " \t\r");
         s->column[s->words] = (unsigned)(p - line) + 1;
         s->word[s->words] = NULL;
         if (*p == '\0' || *p == '#')
@@ -95,7 +96,7 @@ static int split(struct script *s, char *line)
         if (s->words == WORDS_MAX)
             return wrong(s, s->words, "more than %d words", WORDS_MAX);
         s->word[s->words++] = p;
-        p += strcspn(p, " \t\r\n");
+        p += strcspn(p, " \t\r");
         if (*p)
             *p++ = '\0';
     }
