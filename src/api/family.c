@@ -11,6 +11,7 @@
 #include "page/zone.h"
 #include "report/info.h"
 #include "report/stats.h"
+#include "report/trace.h"
 #include "vm/mmu.h"
 #include "vmalloc/vmalloc.h"
 
@@ -27,6 +28,7 @@ VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
     vm_start();
     void *p = vm_heap_alloc(n, align, zero);
     vm_stats_alloc(p);
+    vm_trace_alloc(p);
     errno = p ? saved : ENOMEM;
     return p;
 }
@@ -39,6 +41,7 @@ VM_NOINLINE void vm_api_free(void *p, const char *call)
         return;
     vm_start();
     vm_stats_free(p, call);
+    vm_trace_free(p);
     vm_heap_free(p, call);
     errno = saved;
 }
@@ -86,8 +89,10 @@ static void *resize(void *p, size_t n, const char *call)
         return NULL;
     }
     size_t before = vm_stats_on ? vm_heap_usable(p, call, false) : 0;
+    vm_trace_free(p); /* it may be somebody else's at once */
     void *q = vm_heap_realloc(p, n, call);
     vm_stats_realloc(q, before);
+    vm_trace_alloc(q ? q : p);
     errno = q ? saved : ENOMEM;
     return q;
 }

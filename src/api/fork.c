@@ -11,6 +11,7 @@
 #include "os/meta.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "report/trace.h"
 #include "vm/mmu.h"
 
 /* glibc's, absent elsewhere.  The reset in the child is what fork itself does, and safe to repeat. */
@@ -53,6 +54,7 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
+    vm_trace_stop();
     vm_heaps_fork_child(unlock_inner());
     vm_heaps_fork_unlock();
     vm_gate_open();

@@ -13,6 +13,7 @@
 #include "page/extent.h"
 #include "page/zone.h"
 #include "report/stats.h"
+#include "report/trace.h"
 
 static struct vm_lock start_lock = VM_LOCK_INIT(VM_RANK_START);
 static bool started; /* set once everything is ready */
@@ -53,7 +54,8 @@ void vm_start(void)
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
     vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();
-    vm_heaps_start(vm_stats_start(vm_options.stats));
+    bool counting = vm_stats_start(vm_options.stats), tracing = vm_trace_start(vm_options.trace);
+    vm_heaps_start(counting || tracing);
     have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;
     vm_thread_begin_hook = thread_begins;
     VM_STORE_RELEASE(&started, true);
