@@ -485,8 +485,18 @@ static void presets_and_reach(void **state)
     assert_int_equal(vm_tlb_reach(vm_tlb_preset("skylake"), 1, VM_TLB_SMALL), 256 * 1024);
     assert_int_equal(vm_tlb_reach(vm_tlb_preset("skylake"), 2, VM_TLB_LARGE), (uint64_t)3 << 30);
     assert_int_equal(vm_tlb_preset("skylake")->array[1][0].sets, 128);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("skylake"), 2, VM_TLB_GIANT), (uint64_t)16 << 30);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("icelake"), 1, VM_TLB_GIANT), (uint64_t)8 << 30);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("icelake"), 2, VM_TLB_SMALL), 8 << 20);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("icelake"), 2, VM_TLB_LARGE), (uint64_t)2 << 30);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("sapphirerapids"), 1, VM_TLB_SMALL), 384 * 1024);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("sapphirerapids"), 2, VM_TLB_LARGE), (uint64_t)2 << 30);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("zen3"), 2, VM_TLB_SMALL), 8 << 20);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("zen4"), 1, VM_TLB_SMALL), 72 * 4096);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("zen4"), 2, VM_TLB_SMALL), 12 << 20);
     assert_int_equal(vm_tlb_preset("neoverse-n1")->array[1][0].sets, 256);
-    assert_int_equal(vm_tlb_reach(vm_tlb_preset("zen4"), 2, VM_TLB_GIANT), 0);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("zen4"), 2, VM_TLB_GIANT), (uint64_t)64 << 30);
+    assert_int_equal(vm_tlb_reach(vm_tlb_preset("textbook"), 2, VM_TLB_SMALL), 0);
 }
 
 static void impossible_configs(void **state)
@@ -523,20 +533,19 @@ static void impossible_configs(void **state)
 static struct vm_cpuid leaf_18(uint32_t leaf, uint32_t sub) /* an Ice Lake */
 {
     static const struct vm_cpuid sub_18[] = {
-        {8, 0, 0, 0},
-        {0, 0x00080001, 8, 0x4122},   /* instructions */
-        {0, 0x00080006, 2, 0x4122},
-        {0, 0x00040001, 16, 0x4121},  /* data, first level, 4 KiB: 16 sets of 4 */
-        {0, 0x00040006, 8, 0x4121},   /* 2 MiB: 8 of 4 */
-        {0, 0x00080008, 1, 0x4121},   /* 1 GiB: 8 */
-        {0, 0x00080007, 128, 0x4143}, /* unified, second level, 4 KiB and 2 MiB: 128 of 8 */
-        {0, 0x00080009, 128, 0x4143}, /* 4 KiB and 1 GiB */
-        {0, 0, 0, 0},
+        {7, 0, 0, 0},
+        {0, 0x00080007, 1, 0x4122},   /* instructions */
+        {0, 0x0010000f, 1, 0x4125},   /* stores */
+        {0, 0x00040001, 16, 0x4024},  /* loads, first level, 4 KiB: 16 sets of 4 */
+        {0, 0x00040006, 8, 0x4024},   /* 2 MiB: 8 of 4 */
+        {0, 0x00080008, 1, 0x4124},   /* 1 GiB: 8 */
+        {0, 0x00080007, 128, 0x4043}, /* unified, second level, 4 KiB and 2 MiB: 128 of 8 */
+        {0, 0x00080009, 128, 0x4043}, /* 4 KiB and 1 GiB */
     };
 
     if (leaf == 0)
         return (struct vm_cpuid){0x1b, 0, 0, 0};
-    return leaf == 0x18 && sub < 9 ? sub_18[sub] : (struct vm_cpuid){0, 0, 0, 0};
+    return leaf == 0x18 && sub < 8 ? sub_18[sub] : (struct vm_cpuid){0, 0, 0, 0};
 }
 
 static struct vm_cpuid leaf_2(uint32_t leaf, uint32_t sub) /* a Skylake */
@@ -555,7 +564,7 @@ static struct vm_cpuid leaf_amd(uint32_t leaf, uint32_t sub) /* a Zen 3 */
     case 0x80000000: return (struct vm_cpuid){0x80000023, 0, 0, 0};
     case 0x80000005: return (struct vm_cpuid){0xff40ff40, 0xff40ff40, 0x20080140, 0x20080140};
     case 0x80000006: return (struct vm_cpuid){0x48002200, 0x68004200, 0x02006140, 0x08009140};
-    case 0x80000019: return (struct vm_cpuid){0xf040f040, 0, 0, 0};
+    case 0x80000019: return (struct vm_cpuid){0xf040f040, 0xf0400000, 0, 0};
     default: return (struct vm_cpuid){0, 0, 0, 0};
     }
 }
@@ -595,6 +604,8 @@ static void cpuid_decoded(void **state)
     assert_int_equal(vm_tlb_host_decode(&c, leaf_amd), 0);
     assert_int_equal(vm_tlb_config_check(&c, NULL), 0);
     same_geometry(c.array[0][0], 1, 64, 7);
+    same_geometry(c.array[1][0], 256, 8, 3);
+    same_geometry(c.array[1][1], 1, 64, 4);
     assert_int_equal(vm_tlb_host_decode(&c, leaf_none), -ENOTSUP);
     int found = vm_tlb_host(&c);
     assert_true(found == -ENOTSUP || (found == 0 && vm_tlb_config_check(&c, NULL) == 0));
