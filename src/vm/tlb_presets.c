@@ -1,11 +1,11 @@
 /* Data TLBs of real processors, and the textbook's.  With each stands what states its figures; "assumed" is what no
    source says.  "Dump": the CPUID dump of a processor in the collection github.com/InstLatx64/InstLatx64, by its
-   file's name without the maker's.  Page-walk caches: makers publish little.  Intel: 4 PDPTEs are stated of Ivy Bridge and older
-   by the README of github.com/vusec/revanc; the other sizes, all ways, and that later processors have the same are
-   assumed.  AMD since Zen: 64 entries for PDPTEs and PML4Es together, PDEs in the second-level TLB (Chips and Cheese,
-   "Zen 5's Leaked Slides", "Larger PWC", chipsandcheese.com/p/zen-5s-leaked-slides); modelled as 64 PDPTEs, and
-   caches of assumed sizes for the other levels.  Arm's are assumed.  The model is LRU everywhere; real ones are not
-   quite. */
+   file's name without the maker's.  Page-walk caches: makers publish little.  Intel: 4 PDPTEs are stated of Ivy
+   Bridge and older by the README of github.com/vusec/revanc; the other sizes, all ways, and that later processors
+   have the same are assumed.  AMD since Zen: 64 entries for PDPTEs and PML4Es together, PDEs in the second-level TLB
+   (Chips and Cheese, "Zen 5's Leaked Slides", "Larger PWC", chipsandcheese.com/p/zen-5s-leaked-slides); modelled as
+   64 PDPTEs, and caches of assumed sizes for the other levels.  Arm's are assumed.  The model is LRU everywhere; real
+   ones are not quite. */
 #include "vm/tlb.h"
 
 #include <string.h>
@@ -66,7 +66,8 @@ const struct vm_tlb_config vm_tlb_presets[] = {
            MiB, and 64, fully associative, of 1 GiB (the dump 0830F10_K17_Rome_CPUID of Zen 2 has none of those).
            That 4 KiB and 2 MiB share, and all sizes the first level, is assumed from Zen 2, of which WikiChip says it
            (en.wikichip.org, "Zen 2", memory subsystem).  16 ways: assumed from Zen 2 as well, of which Chips and
-           Cheese says it in its article on the Cortex A53 (WikiChip: 12); leaf 0x80000006 says 8 of 4 KiB and 4 of 2 MiB. */
+           Cheese says it in its article on the Cortex A53 (WikiChip: 12); leaf 0x80000006 says 8 of 4 KiB and 4 of 2
+           MiB. */
         .name = "zen3",
         .title = "AMD Zen 3",
         X86_64,
