@@ -343,6 +343,8 @@ static struct vm_chunk *find_dirty(unsigned n, unsigned touch, uint32_t *mask)
                 best = c;
                 best_has = has;
                 *mask = run_mask(bit, n);
+                if (has == touch)
+                    return c;
             }
         }
     return best;
