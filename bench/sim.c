@@ -1,15 +1,21 @@
 /* Speed of the simulated machine: references a second of one process through TLB, page table and the lists of pages, under
    the two-list policy and exact LRU, with memory enough and (last column) half of what the process touches.  Best of 3
-   rounds.  Run by hand, in a build folder after `make libvmsim.la`:
+   rounds.  First the miss-ratio curves of the same streams: references a second of an exact one and of two sampled ones
+   (8192 and 1024 pages followed), each from nothing, and how far a sample's miss ratio is off at most, at all powers of
+   two from 64 pages on; of less memory, a few pages of a loop, a sample says nothing sure.  Run by hand, in a build folder
+   after `make libvmsim.la`; `/tmp/sim curves` stops after the curves:
      cc -O2 -I$SRC/src -o /tmp/sim $SRC/bench/sim.c .libs/libvmsim.a -lm && /tmp/sim */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "sim/machine.h"
 #include "sim/mem.h"
+#include "sim/mrc.h"
 
 #define REFS 4000000u
+#define LEAST 64u /* pages: the smallest memory at which a sample is compared */
 
 static uint64_t seed = 88172645463325252u;
 
@@ -36,6 +42,11 @@ static uint64_t address(unsigned stream, uint64_t i)
     case 2: return 0x10000000 + zipf(100000) * 4096;
     default: return 0x10000000 + vm_sim_random(&seed) % 400000 * 4096;
     }
+}
+
+static double seconds(const struct timespec *from, const struct timespec *to)
+{
+    return (double)(to->tv_sec - from->tv_sec) + (double)(to->tv_nsec - from->tv_nsec) / 1e9;
 }
 
 /* Best time of some rounds in millions of references a second; *pages: what it touched. */
@@ -66,7 +77,7 @@ static double speed(const struct vm_sim_ref *ref, const char *tlb, const char *p
         clock_gettime(CLOCK_MONOTONIC, &from);
         size_t good = vm_sim_refs(m, ref, REFS);
         clock_gettime(CLOCK_MONOTONIC, &to);
-        double took = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+        double took = seconds(&from, &to);
         best = good == REFS && took < best ? took : best;
     }
     *pages = p->mm->highest_rss;
@@ -74,7 +85,57 @@ static double speed(const struct vm_sim_ref *ref, const char *tlb, const char *p
     return REFS / best / 1e6;
 }
 
-int main(void)
+/* The curve, and in *best millions of references a second. */
+static struct vm_sim_curve curve(const uint64_t *a, size_t most, double *best)
+{
+    struct vm_sim_curve found = {0};
+
+    *best = 0;
+    for (unsigned round = 0; round < 3; round++) {
+        struct vm_sim_mrc *c = vm_sim_mrc_new(12, most);
+        struct timespec from, to;
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        vm_sim_mrc_refs(c, a, REFS);
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        double rate = REFS / seconds(&from, &to) / 1e6;
+        *best = rate > *best ? rate : *best;
+        vm_sim_curve_free(&found);
+        found = vm_sim_mrc_curve(c);
+        vm_sim_mrc_free(c);
+    }
+    return found;
+}
+
+static void curves(const char *stream, const struct vm_sim_ref *ref, uint64_t *a)
+{
+    double speed;
+
+    for (size_t i = 0; i < REFS; i++)
+        a[i] = ref[i].offset;
+    struct vm_sim_curve exact = curve(a, 0, &speed);
+    printf("%-12s %10llu %10.1f", stream, (unsigned long long)exact.distinct, speed);
+    for (size_t most = 8192; most >= 1024; most /= 8) {
+        struct vm_sim_curve sampled = curve(a, most, &speed);
+        double greatest = 0;
+        for (uint64_t pages = LEAST; pages < exact.distinct; pages *= 2) {
+            double e = (double)vm_sim_curve_misses(&exact, pages) - (double)vm_sim_curve_misses(&sampled, pages);
+            e = (e < 0 ? -e : e) / REFS;
+            greatest = e > greatest ? e : greatest;
+        }
+        printf(" %10.1f %10.4f", speed, greatest);
+        vm_sim_curve_free(&sampled);
+    }
+    printf("\n");
+    vm_sim_curve_free(&exact);
+}
+
+static void fill(struct vm_sim_ref *ref, unsigned stream)
+{
+    for (uint64_t i = 0; i < REFS; i++)
+        ref[i] = (struct vm_sim_ref){.offset = address(stream, i) & ~(uint64_t)7, .access = i % 5 == 0, .bytes = 8};
+}
+
+int main(int argc, char **argv)
 {
     static const char *const streams[] = {"array", "program", "zipf pages", "random"};
     static const char *const presets[] = {"skylake", "zen4"};
@@ -82,10 +143,21 @@ int main(void)
     struct vm_sim_ref *ref = vm_sim_zalloc(REFS * sizeof *ref);
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    printf("%-12s %-10s %-10s %10s %10s %12s\n", "stream", "TLB", "policy", "pages", "M refs/s", "half memory");
+    printf("%-12s %10s %10s %10s %10s %10s %10s\n", "curve of", "pages", "exact M/s", "of 8192", "off", "of 1024",
+           "off");
+    uint64_t *a = vm_sim_zalloc(REFS * sizeof *a);
     for (unsigned s = 0; s < 4; s++) {
-        for (uint64_t i = 0; i < REFS; i++)
-            ref[i] = (struct vm_sim_ref){.offset = address(s, i) & ~(uint64_t)7, .access = i % 5 == 0, .bytes = 8};
+        fill(ref, s);
+        curves(streams[s], ref, a);
+    }
+    free(a);
+    if (argc > 1 && strcmp(argv[1], "curves") == 0) {
+        free(ref);
+        return 0;
+    }
+    printf("\n%-12s %-10s %-10s %10s %10s %12s\n", "stream", "TLB", "policy", "pages", "M refs/s", "half memory");
+    for (unsigned s = 0; s < 4; s++) {
+        fill(ref, s);
         for (unsigned k = 0; k < 4; k++) {
             uint64_t pages, less;
             double all = speed(ref, presets[k / 2], policies[k % 2], 2 << 20, 3, &pages);
