@@ -1,4 +1,4 @@
-/* The system calls behind vm_os; see os.h.  errno is whatever the calls leave: src/api saves it where it must. */
+/* The system calls behind vm_os; see os.h.  errno is whatever libc's calls leave: src/api saves it where it must. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,23 +24,78 @@ static void *os_sbrk(intptr_t by)
     return old == (void *)-1 ? NULL : old;
 }
 
-static void *os_map(size_t bytes, int prot)
+#if defined(__SANITIZE_THREAD__) || !(defined(__x86_64__) || defined(__aarch64__))
+#define CALL_LIBC /* the thread sanitizer watches libc's functions to forget what memory was before */
+#endif
+
+#ifdef CALL_LIBC
+static long through_libc(long number, long a, long b, long c, long d, long e)
 {
-    void *p = mmap(NULL, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    long result = -1;
+
+    switch (number) {
+    case SYS_mmap: result = (long)mmap((void *)a, (size_t)b, (int)c, (int)d, (int)e, 0); break;
+    case SYS_munmap: result = munmap((void *)a, (size_t)b); break;
+    case SYS_mremap: result = (long)mremap((void *)a, (size_t)b, (size_t)c, (int)d); break;
+    case SYS_madvise: result = madvise((void *)a, (size_t)b, (int)c); break;
+    case SYS_mprotect: result = mprotect((void *)a, (size_t)b, (int)c); break;
+    }
+    return result == -1 ? -errno : result;
+}
+#endif
+
+/* The calls that are made at every start go to the kernel directly: libc's functions for them lie on pages of libc that a
+   small program has no other need of (64 KiB of its RSS). Result or -errno. */
+static long call_kernel(long number, long a, long b, long c, long d, long e)
+{
+#ifdef CALL_LIBC
+    return through_libc(number, a, b, c, d, e);
+#elif defined(__x86_64__)
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = 0;
+    __asm__ volatile("syscall" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+    return number;
+#else /* aarch64 */
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = 0;
+    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+#endif
 }
 
-static int os_unmap(void *base, size_t bytes) { return munmap(base, bytes) == 0 ? 0 : -errno; }
+/* Addresses are never among the last 4095. */
+static void *address_of(long result) { return result < 0 && result > -4096 ? NULL : (void *)result; }
+
+static void *os_map(size_t bytes, int prot)
+{
+    return address_of(call_kernel(SYS_mmap, 0, (long)bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+}
+
+static int os_unmap(void *base, size_t bytes) { return (int)call_kernel(SYS_munmap, (long)base, (long)bytes, 0, 0, 0); }
 
 static void *os_remap(void *base, size_t old_bytes, size_t new_bytes)
 {
-    void *p = mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE);
-    return p == MAP_FAILED ? NULL : p;
+    return address_of(call_kernel(SYS_mremap, (long)base, (long)old_bytes, (long)new_bytes, MREMAP_MAYMOVE, 0));
 }
 
-static int os_purge(void *base, size_t bytes) { return madvise(base, bytes, MADV_DONTNEED) == 0 ? 0 : -errno; }
-static int os_dontdump(void *base, size_t bytes) { return madvise(base, bytes, MADV_DONTDUMP) == 0 ? 0 : -errno; }
-static int os_protect(void *base, size_t bytes, int prot) { return mprotect(base, bytes, prot) == 0 ? 0 : -errno; }
+static int os_advise(void *base, size_t bytes, int advice)
+{
+    return (int)call_kernel(SYS_madvise, (long)base, (long)bytes, advice, 0, 0);
+}
+
+static int os_purge(void *base, size_t bytes) { return os_advise(base, bytes, MADV_DONTNEED); }
+static int os_dontdump(void *base, size_t bytes) { return os_advise(base, bytes, MADV_DONTDUMP); }
+
+static int os_protect(void *base, size_t bytes, int prot)
+{
+    return (int)call_kernel(SYS_mprotect, (long)base, (long)bytes, prot, 0, 0);
+}
 
 static uint64_t os_now(void)
 {
@@ -52,7 +109,7 @@ struct vm_os vm_os = {os_sbrk, os_map, os_unmap, os_remap, os_purge, os_dontdump
 
 void vm_os_start(void)
 {
-    unsigned long page = getauxval(AT_PAGESZ);
+    unsigned long page = (unsigned long)getpagesize();
     if (page >= 4096 && page <= 65536 && vm_is_pow2(page))
         vm_os.page_size = page;
 }
@@ -60,8 +117,10 @@ void vm_os_start(void)
 uint64_t vm_os_secret(void)
 {
     uint64_t secret[2] = {0, 0};
-    const void *random = (const void *)getauxval(AT_RANDOM);
 
+    if (getrandom(secret, sizeof secret[0], GRND_NONBLOCK) == sizeof secret[0])
+        return secret[0];
+    const void *random = (const void *)getauxval(AT_RANDOM);
     if (random)
         memcpy(secret, random, sizeof secret);
     /* Of the 16 bytes glibc makes its stack guard from the first 8 and its pointer guard from the rest: publish
