@@ -11,6 +11,14 @@
    logarithmic buckets.  What the sample counts too much or too little of all references is taken from the shortest
    distance: hot pages are few, and it was one of them that was, or was not, in the sample.
 
+   The error of a sample has two parts.  Misses with s pages are the Horvitz-Thompson sum over followed pages of what each
+   missed, times 1 / rate (SHARDS: Waldspurger, Park, Garthwaite, Ahmad: Efficient MRC Construction with SHARDS, FAST 2015).
+   Its variance is taken from G random groups of pages (Wolter: Introduction to Variance Estimation, chapter 2):
+   (1 - rate) G / (G - 1) sum (T_g - T / G)^2, T_g being the part of group g.  And a distance itself is estimated: d pages
+   are followed binomially, so the square root of the estimate is off by sqrt((1 - rate) / rate) / 2 for one standard
+   error; the curve is therefore read at sizes moved by so much.  Bounds are ERRORS standard errors in both.  References
+   let go with their page were weighted by the rate of their time, which was higher: for them the variance is too large.
+
    Invariants (vm_sim_mrc_check): live = pages in the table = bits set; every page's bit is set; the tree's sums are the
    bits'; exact: refs = repeats + cold + sum of hist, cold = live; sampled: every hash is below the threshold. */
 #include "sim/mrc.h"
@@ -30,6 +38,10 @@
 #define NO_PAGE UINT64_MAX
 #define BUCKET_BITS 8 /* buckets of a sample: 256 for each power of two, so 0.4 % wide */
 #define BUCKETS ((64 - BUCKET_BITS + 1) << BUCKET_BITS)
+#define COARSE 4  /* 16 buckets are one of a group */
+#define COARSE_BUCKETS (BUCKETS >> COARSE)
+#define GROUPS 32 /* of pages, by their hash */
+#define ERRORS 3.0
 #define ALL_HASHES ((uint64_t)1 << 32)
 
 struct page_slot {
@@ -58,6 +70,7 @@ struct vm_sim_mrc {
     uint64_t threshold; /* of 2^32 */
     double *bucket;
     double cold_weight;
+    double (*part)[GROUPS]; /* [COARSE_BUCKETS + 1]: what each group adds; the last: first references */
 };
 
 static uint64_t mix(uint64_t x)
@@ -73,6 +86,11 @@ static uint64_t mix(uint64_t x)
 static uint64_t sample_of(uint64_t hash)
 {
     return hash >> 32;
+}
+
+static unsigned group_of(uint64_t hash)
+{
+    return (hash >> 32) % GROUPS;
 }
 
 /* ---- Buckets of a sample: exact up to 256, then 256 for each power of two ---- */
@@ -214,10 +232,12 @@ struct vm_sim_mrc *vm_sim_mrc_new(unsigned page_shift, size_t most)
     c->bits = vm_sim_zalloc(c->groups * GROUP_WORDS * sizeof *c->bits);
     c->tree = vm_sim_zalloc((c->groups + 1) * sizeof *c->tree);
     c->threshold = ALL_HASHES;
-    if (most)
+    if (most) {
         c->bucket = vm_sim_zalloc(BUCKETS * sizeof *c->bucket);
-    else
+        c->part = vm_sim_zalloc((COARSE_BUCKETS + 1) * sizeof *c->part);
+    } else {
         vm_sim_grow(&c->hist, &c->hist_cap, FIRST_SLOTS, sizeof *c->hist);
+    }
     return c;
 }
 
@@ -230,6 +250,7 @@ void vm_sim_mrc_free(struct vm_sim_mrc *c)
     free(c->tree);
     free(c->hist);
     free(c->bucket);
+    free(c->part);
     free(c);
 }
 
@@ -240,17 +261,19 @@ static double rate(const struct vm_sim_mrc *c)
     return (double)c->threshold / (double)ALL_HASHES;
 }
 
-static void count_distance(struct vm_sim_mrc *c, uint64_t distance)
+static void count_distance(struct vm_sim_mrc *c, uint64_t distance, uint64_t hash)
 {
     if (c->most) {
         double scaled = (double)(distance - 1) / rate(c) + 1;
-        c->bucket[bucket_of(vm_max((uint64_t)(scaled + 0.5), 2))] += 1 / rate(c);
+        size_t bucket = bucket_of(vm_max((uint64_t)(scaled + 0.5), 2));
+        c->bucket[bucket] += 1 / rate(c);
+        c->part[bucket >> COARSE][group_of(hash)] += 1 / rate(c);
     } else {
         c->hist[distance]++;
     }
 }
 
-static VM_NOINLINE void first_reference(struct vm_sim_mrc *c, struct page_slot *slot, uint64_t page)
+static VM_NOINLINE void first_reference(struct vm_sim_mrc *c, struct page_slot *slot, uint64_t page, uint64_t hash)
 {
     *slot = (struct page_slot){.page = page, .time = c->now};
     set_bit(c, c->now);
@@ -259,6 +282,7 @@ static VM_NOINLINE void first_reference(struct vm_sim_mrc *c, struct page_slot *
     c->live++;
     if (c->most) {
         c->cold_weight += 1 / rate(c);
+        c->part[COARSE_BUCKETS][group_of(hash)] += 1 / rate(c);
         while (c->live > c->most) { /* an eighth of the pages is let go */
             c->threshold -= c->threshold / 8;
             rebuild(c, c->slots);
@@ -279,11 +303,11 @@ static void reference(struct vm_sim_mrc *c, uint64_t page, uint64_t hash)
         renumber(c);
     slot = slot_of(c, page, hash);
     if (slot->page == NO_PAGE) {
-        first_reference(c, slot, page);
+        first_reference(c, slot, page, hash);
         return;
     }
     uint64_t old = slot->time, from = old >> GROUP_SHIFT, to = c->now >> GROUP_SHIFT;
-    count_distance(c, c->live - bits_up_to(c, old) + 1);
+    count_distance(c, c->live - bits_up_to(c, old) + 1, hash);
     c->bits[old / 64] &= ~((uint64_t)1 << old % 64);
     set_bit(c, c->now);
     if (from != to) {
@@ -341,10 +365,49 @@ static void exact_curve(const struct vm_sim_mrc *c, struct vm_sim_curve *curve)
     VM_ASSERT(misses == c->cold);
 }
 
+/* error[i]: the standard error of the references beyond coarse bucket i - 1, first references among them. */
+static void standard_errors(const struct vm_sim_mrc *c, double error[COARSE_BUCKETS + 1])
+{
+    double beyond[GROUPS] = {0};
+
+    for (size_t i = COARSE_BUCKETS + 1; i-- > 0;) {
+        double sum = 0, squares = 0;
+        for (unsigned g = 0; g < GROUPS; g++)
+            sum += beyond[g] += c->part[i][g];
+        for (unsigned g = 0; g < GROUPS; g++)
+            squares += (beyond[g] - sum / GROUPS) * (beyond[g] - sum / GROUPS);
+        error[i] = sqrt((1 - rate(c)) * GROUPS / (GROUPS - 1) * squares);
+    }
+}
+
+/* Misses fall with the size, so a bound of one size holds for the larger or the smaller ones too. */
+static void add_bounds(const struct vm_sim_mrc *c, struct vm_sim_curve *curve)
+{
+    double *error = vm_sim_zalloc((COARSE_BUCKETS + 1) * sizeof *error);
+    uint64_t worst = c->refs - c->repeats;
+    size_t least_cap = 0, most_cap = 0;
+
+    vm_sim_grow(&curve->least, &least_cap, curve->points, sizeof *curve->least);
+    vm_sim_grow(&curve->most, &most_cap, curve->points, sizeof *curve->most);
+    standard_errors(c, error);
+    for (size_t i = 0; i < curve->points; i++) {
+        uint64_t misses = curve->misses[i];
+        size_t coarse = bucket_of(curve->size[i]) >> COARSE;
+        double off = curve->size[i] < 2 ? 0 : ERRORS * fmax(error[coarse], error[coarse + 1]);
+        curve->least[i] = (double)misses > off ? misses - (uint64_t)off : 0;
+        curve->most[i] = vm_min(misses + (uint64_t)ceil(off), curve->size[i] ? worst : c->refs);
+        if (i)
+            curve->most[i] = vm_min(curve->most[i], curve->most[i - 1]);
+    }
+    for (size_t i = curve->points - 1; i-- > 0;)
+        curve->least[i] = vm_max(curve->least[i], curve->least[i + 1]);
+    free(error);
+}
+
 static void sampled_curve(const struct vm_sim_mrc *c, struct vm_sim_curve *curve)
 {
     double sum = c->cold_weight, misses = (double)(c->refs - c->repeats);
-    double cold = vm_min(c->cold_weight, misses), low;
+    double cold = fmin(c->cold_weight, misses), low;
     size_t cap = 0;
 
     add_point(curve, &cap, 0, c->refs);
@@ -362,17 +425,19 @@ static void sampled_curve(const struct vm_sim_mrc *c, struct vm_sim_curve *curve
         }
         if (hits == 0)
             continue;
-        misses = vm_max(misses - hits, cold);
+        misses = fmax(misses - hits, cold);
         uint64_t rounded = (uint64_t)(misses + 0.5);
         if (rounded < curve->misses[curve->points - 1])
             add_point(curve, &cap, bucket_end(i), rounded);
     }
+    add_bounds(c, curve);
 }
 
 struct vm_sim_curve vm_sim_mrc_curve(const struct vm_sim_mrc *c)
 {
     struct vm_sim_curve curve = {.name = "", .page_shift = c->shift, .refs = c->refs, .rate = rate(c)};
 
+    curve.followed = c->live;
     curve.distinct = c->most ? (uint64_t)(c->cold_weight + 0.5) : c->cold;
     if (c->most)
         sampled_curve(c, &curve);
@@ -385,10 +450,13 @@ void vm_sim_curve_free(struct vm_sim_curve *curve)
 {
     free(curve->size);
     free(curve->misses);
+    free(curve->least);
+    free(curve->most);
     memset(curve, 0, sizeof *curve);
 }
 
-uint64_t vm_sim_curve_misses(const struct vm_sim_curve *curve, uint64_t pages)
+/* The last point at or below `pages`. */
+static size_t point_of(const struct vm_sim_curve *curve, uint64_t pages)
 {
     size_t low = 0, high = curve->points; /* size[low] <= pages < size[high] */
 
@@ -399,15 +467,58 @@ uint64_t vm_sim_curve_misses(const struct vm_sim_curve *curve, uint64_t pages)
         else
             high = middle;
     }
-    return curve->points ? curve->misses[low] : 0;
+    return low;
+}
+
+uint64_t vm_sim_curve_misses(const struct vm_sim_curve *curve, uint64_t pages)
+{
+    return curve->points ? curve->misses[point_of(curve, pages)] : 0;
+}
+
+/* A size moved by the error of its estimate, and by the width of a bucket. */
+static double moved(const struct vm_sim_curve *curve, uint64_t pages, double errors)
+{
+    double root = sqrt((double)pages) + errors / 2 * sqrt((1 - curve->rate) / curve->rate);
+
+    if (root <= 1)
+        return pages ? 1 : 0;
+    return errors < 0 ? root * root * (1 - 1.0 / (1 << BUCKET_BITS)) - 1 : root * root * (1 + 1.0 / (1 << BUCKET_BITS)) + 1;
+}
+
+void vm_sim_curve_bounds(const struct vm_sim_curve *curve, uint64_t pages, uint64_t *least, uint64_t *most)
+{
+    *least = *most = vm_sim_curve_misses(curve, pages);
+    if (!curve->least || pages <= 1) /* no memory, and one page, are counted exactly */
+        return;
+    *least = curve->least[point_of(curve, (uint64_t)moved(curve, pages, ERRORS))];
+    *most = curve->most[point_of(curve, (uint64_t)fmax(moved(curve, pages, -ERRORS), 1.0))];
+}
+
+/* The first of descending misses that are few enough. */
+static uint64_t first_below(const struct vm_sim_curve *curve, const uint64_t *misses, double ratio)
+{
+    for (size_t i = 0; i < curve->points; i++)
+        if ((double)misses[i] <= ratio * (double)curve->refs)
+            return curve->size[i];
+    return UINT64_MAX;
 }
 
 uint64_t vm_sim_curve_smallest(const struct vm_sim_curve *curve, double ratio)
 {
-    for (size_t i = 0; i < curve->points; i++)
-        if ((double)curve->misses[i] <= ratio * (double)curve->refs)
-            return curve->size[i];
-    return UINT64_MAX;
+    return first_below(curve, curve->misses, ratio);
+}
+
+void vm_sim_curve_smallest_bounds(const struct vm_sim_curve *curve, double ratio, uint64_t *from, uint64_t *to)
+{
+    *from = *to = vm_sim_curve_smallest(curve, ratio);
+    if (!curve->least || *from <= 1)
+        return;
+    *from = first_below(curve, curve->least, ratio);
+    *to = first_below(curve, curve->most, ratio);
+    if (*from != UINT64_MAX)
+        *from = (uint64_t)fmax(moved(curve, *from, -ERRORS), 0.0);
+    if (*to != UINT64_MAX)
+        *to = (uint64_t)moved(curve, *to, ERRORS) + 1;
 }
 
 bool vm_sim_mrc_check(const struct vm_sim_mrc *c)

@@ -1,5 +1,5 @@
 /* Unit tests of src/sim/mrc: stack distances against a list moved to front, the textbook string, samples against the
-   exact curve.  Run by `make check`.  SEED sets the seed. */
+   exact curve and within the error that they state.  Run by `make check`.  SEED sets the seed. */
 #include "unit.h"
 
 #include "sim/mrc.h"
@@ -189,11 +189,79 @@ static void samples(void **state)
     vm_sim_mrc_free(part);
 }
 
+/* One page of a trace of some kind. */
+static uint64_t page_of(unsigned kind, uint64_t *random, uint64_t i, uint64_t last)
+{
+    uint64_t r = vm_sim_random(random);
+    unsigned bits = (unsigned)(r % 16);
+
+    switch (kind) {
+    case 0: return some_page(random, last, 30000);
+    case 1: return i % 12000;                                        /* a loop: the curve is a cliff */
+    case 2: return (r >> 8) % ((uint64_t)1 << bits) + (1u << bits);  /* Zipf */
+    case 3: return r % 20000;                                        /* any */
+    case 4: return i / 100000 * 5000 + r % 9000;                     /* a working set that moves on */
+    case 5: return r % 4 ? i % 50 : 1000 + i % 40000;                /* a hot loop within a scan */
+    default: return r % 8 ? r / 8 % 300 : 1000 + r / 8 % 30000;      /* hot pages */
+    }
+}
+
+static void stated_error(void **state)
+{
+    (void)state;
+    enum { REFS = 600000, KINDS = 7, BATCH = 1000 };
+    uint64_t address[BATCH], last = 0, least, most;
+
+    for (unsigned run = 0; run < KINDS * 3; run++) {
+        unsigned kind = run % KINDS;
+        size_t followed = run / KINDS == 0 ? 512 : run / KINDS == 1 ? 4096 : 100000;
+        uint64_t random = 12345 + run;
+        double width = 0; /* of the bounds, as miss ratio: they must say something */
+        unsigned sizes = 0;
+        struct vm_sim_mrc *exact = vm_sim_mrc_new(12, 0), *part = vm_sim_mrc_new(12, followed);
+        for (uint64_t i = 0; i < REFS; i += BATCH) {
+            for (uint64_t k = 0; k < BATCH; k++)
+                address[k] = (last = page_of(kind, &random, i + k, last)) << 12;
+            vm_sim_mrc_refs(exact, address, BATCH);
+            vm_sim_mrc_refs(part, address, BATCH);
+        }
+        struct vm_sim_curve e = vm_sim_mrc_curve(exact), p = vm_sim_mrc_curve(part);
+        assert_true(p.followed <= followed);
+        assert_true((p.rate < 1) == (p.followed < e.distinct));
+        for (uint64_t size = 0; size < e.distinct * 5 / 4; size += size < 100 ? 1 : e.distinct / 500) {
+            uint64_t misses = vm_sim_curve_misses(&e, size), estimate = vm_sim_curve_misses(&p, size);
+            vm_sim_curve_bounds(&p, size, &least, &most);
+            if (misses < least || misses > most)
+                fail_msg("kind %u, %zu followed, %llu pages: %llu misses are not in %llu to %llu", kind, followed,
+                         (unsigned long long)size, (unsigned long long)misses, (unsigned long long)least,
+                         (unsigned long long)most);
+            assert_true(least <= estimate && estimate <= most);
+            if (size >= 100) {
+                width += (double)(most - least) / (double)e.refs;
+                sizes++;
+            }
+            vm_sim_curve_bounds(&e, size, &least, &most);
+            assert_true(least == misses && most == misses);
+        }
+        assert_true(width / sizes < (followed == 512 ? 0.5 : followed == 4096 ? 0.2 : 0.01));
+        for (unsigned percent = 1; percent <= 100; percent++) {
+            uint64_t size = vm_sim_curve_smallest(&e, percent / 100.0), from, to;
+            vm_sim_curve_smallest_bounds(&p, percent / 100.0, &from, &to);
+            assert_true(from <= size && size <= to);
+        }
+        vm_sim_curve_free(&e);
+        vm_sim_curve_free(&p);
+        vm_sim_mrc_free(exact);
+        vm_sim_mrc_free(part);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(textbook_string), cmocka_unit_test(nothing_at_all), cmocka_unit_test(random_model),
         cmocka_unit_test(batches_and_shifts), cmocka_unit_test(samples),
+        cmocka_unit_test(stated_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
