@@ -480,6 +480,8 @@ static double moved(const struct vm_sim_curve *curve, uint64_t pages, double err
 {
     double root = sqrt((double)pages) + errors / 2 * sqrt((1 - curve->rate) / curve->rate);
 
+    if (curve->rate >= 1 && pages < (uint64_t)1 << BUCKET_BITS)
+        return (double)pages; /* buckets of one size */
     if (root <= 1)
         return pages ? 1 : 0;
     return errors < 0 ? root * root * (1 - 1.0 / (1 << BUCKET_BITS)) - 1 : root * root * (1 + 1.0 / (1 << BUCKET_BITS)) + 1;
@@ -518,7 +520,7 @@ void vm_sim_curve_smallest_bounds(const struct vm_sim_curve *curve, double ratio
     if (*from != UINT64_MAX)
         *from = (uint64_t)fmax(moved(curve, *from, -ERRORS), 0.0);
     if (*to != UINT64_MAX)
-        *to = (uint64_t)moved(curve, *to, ERRORS) + 1;
+        *to = (uint64_t)ceil(moved(curve, *to, ERRORS));
 }
 
 bool vm_sim_mrc_check(const struct vm_sim_mrc *c)

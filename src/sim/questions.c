@@ -163,6 +163,19 @@ int vm_sim_mrc_curves(const struct vm_sim_ask *ask, size_t sample, struct vm_sim
     return error;
 }
 
+/* Between what the faults of an exact curve lie, at the sizes of this one. */
+static void put_bounds_json(struct vm_sim_json *j, const struct vm_sim_curve *c, bool upper)
+{
+    uint64_t bound[2];
+
+    vm_sim_json_begin(j, upper ? "faults_most" : "faults_least", '[');
+    for (size_t i = 0; i < c->points; i++) {
+        vm_sim_curve_bounds(c, c->size[i], &bound[0], &bound[1]);
+        vm_sim_json_number(j, NULL, bound[upper]);
+    }
+    vm_sim_json_end(j, ']');
+}
+
 static void put_curve_json(struct vm_sim_json *j, const struct vm_sim_curve *c)
 {
     vm_sim_json_begin(j, NULL, '{');
@@ -170,6 +183,7 @@ static void put_curve_json(struct vm_sim_json *j, const struct vm_sim_curve *c)
     vm_sim_json_number(j, "references", c->refs);
     vm_sim_json_number(j, "distinct", c->distinct);
     vm_sim_json_double(j, "sampled", c->rate);
+    vm_sim_json_number(j, "followed", c->followed);
     vm_sim_json_begin(j, "size", '[');
     for (size_t i = 0; i < c->points; i++)
         vm_sim_json_number(j, NULL, c->size[i]);
@@ -178,6 +192,10 @@ static void put_curve_json(struct vm_sim_json *j, const struct vm_sim_curve *c)
     for (size_t i = 0; i < c->points; i++)
         vm_sim_json_number(j, NULL, c->misses[i]);
     vm_sim_json_end(j, ']');
+    if (c->least) {
+        put_bounds_json(j, c, false);
+        put_bounds_json(j, c, true);
+    }
     vm_sim_json_end(j, '}');
 }
 
@@ -189,18 +207,27 @@ static void put_heading(const struct vm_sim_ask *ask, const struct vm_sim_curve 
             curve[0].refs, curve[0].distinct, size_text(a, sizeof a, curve[0].distinct << VM_SIM_PAGE_SHIFT),
             curve[1].distinct, size_text(b, sizeof b, curve[1].distinct << LARGE_SHIFT));
     for (unsigned i = 0; i < 2; i++)
-        if (curve[i].rate < 1)
-            fprintf(ask->out, "%s: sampled, %.3g %% of them followed\n", curve[i].name, curve[i].rate * 100);
+        if (curve[i].least)
+            fprintf(ask->out, "%s: sampled, %" PRIu64 " followed, %.3g %% of them; from and to: three standard errors\n",
+                    curve[i].name, curve[i].followed, curve[i].rate * 100);
 }
 
 static void put_cell(FILE *out, const struct vm_sim_curve *c, uint64_t bytes)
 {
-    if (bytes >> c->page_shift == 0) {
+    uint64_t pages = bytes >> c->page_shift, least, most;
+
+    if (pages == 0) {
         fprintf(out, " %14s %9s", "-", "-");
+        if (c->least)
+            fprintf(out, " %9s %9s", "-", "-");
         return;
     }
-    uint64_t misses = vm_sim_curve_misses(c, bytes >> c->page_shift);
+    uint64_t misses = vm_sim_curve_misses(c, pages);
     fprintf(out, " %14" PRIu64 " %9.6f", misses, (double)misses / (double)c->refs);
+    if (!c->least)
+        return;
+    vm_sim_curve_bounds(c, pages, &least, &most);
+    fprintf(out, " %9.6f %9.6f", (double)least / (double)c->refs, (double)most / (double)c->refs);
 }
 
 int vm_sim_ask_mrc(const struct vm_sim_ask *ask, size_t sample, struct vm_sim_message *message)
@@ -223,7 +250,8 @@ int vm_sim_ask_mrc(const struct vm_sim_ask *ask, size_t sample, struct vm_sim_me
     } else {
         uint64_t most = vm_max(curve[0].distinct << VM_SIM_PAGE_SHIFT, curve[1].distinct << LARGE_SHIFT);
         put_heading(ask, curve);
-        fprintf(ask->out, "%8s %14s %9s %14s %9s\n", "memory", "4K faults", "ratio", "2M faults", "ratio");
+        const char *error = sample ? "      from        to" : "";
+        fprintf(ask->out, "%8s %14s %9s%s %14s %9s%s\n", "memory", "4K faults", "ratio", error, "2M faults", "ratio", error);
         for (uint64_t bytes = (uint64_t)4 << VM_SIM_PAGE_SHIFT;; bytes *= 2) {
             fprintf(ask->out, "%8s", size_text(text, sizeof text, bytes));
             put_cell(ask->out, &curve[0], bytes);
@@ -236,6 +264,25 @@ int vm_sim_ask_mrc(const struct vm_sim_ask *ask, size_t sample, struct vm_sim_me
     vm_sim_curve_free(&curve[0]);
     vm_sim_curve_free(&curve[1]);
     return 0;
+}
+
+static void put_pages_json(struct vm_sim_json *j, const char *name, uint64_t pages)
+{
+    if (pages == UINT64_MAX)
+        vm_sim_json_string(j, name, NULL);
+    else
+        vm_sim_json_number(j, name, pages);
+}
+
+/* Between what the exact answer lies. */
+static void put_range(FILE *out, uint64_t from, uint64_t to)
+{
+    if (from == UINT64_MAX)
+        fputs("    three standard errors: none\n", out);
+    else if (to == UINT64_MAX)
+        fprintf(out, "    three standard errors: %" PRIu64 " pages or more, or none\n", from);
+    else
+        fprintf(out, "    three standard errors: %" PRIu64 " to %" PRIu64 " pages\n", from, to);
 }
 
 int vm_sim_ask_min_memory(const struct vm_sim_ask *ask, double ratio, size_t sample, struct vm_sim_message *message)
@@ -260,14 +307,18 @@ int vm_sim_ask_min_memory(const struct vm_sim_ask *ask, double ratio, size_t sam
         const struct vm_sim_curve *c = &curve[i];
         uint64_t pages = vm_sim_curve_smallest(c, ratio), misses = vm_sim_curve_misses(c, pages);
         bool none = pages == UINT64_MAX;
+        uint64_t from, to;
+        vm_sim_curve_smallest_bounds(c, ratio, &from, &to);
         if (ask->json) {
             vm_sim_json_begin(&j, NULL, '{');
             vm_sim_json_number(&j, "page", (uint64_t)1 << c->page_shift);
-            if (none)
-                vm_sim_json_string(&j, "pages", NULL);
-            else
-                vm_sim_json_number(&j, "pages", pages);
+            put_pages_json(&j, "pages", pages);
             vm_sim_json_number(&j, "faults", misses);
+            if (c->least) {
+                vm_sim_json_number(&j, "followed", c->followed);
+                put_pages_json(&j, "pages_least", from);
+                put_pages_json(&j, "pages_most", to);
+            }
             vm_sim_json_end(&j, '}');
         } else if (none) {
             fprintf(ask->out, "  %s: none; the first touches alone are %" PRIu64 " faults (%.6f)\n", c->name, misses,
@@ -276,6 +327,8 @@ int vm_sim_ask_min_memory(const struct vm_sim_ask *ask, double ratio, size_t sam
             fprintf(ask->out, "  %s: %" PRIu64 " pages (%s), %" PRIu64 " faults (%.6f)\n", c->name, pages,
                     size_text(text, sizeof text, pages << c->page_shift), misses, (double)misses / (double)c->refs);
         }
+        if (!ask->json && c->least)
+            put_range(ask->out, from, to);
     }
     if (ask->json) {
         vm_sim_json_end(&j, ']');
