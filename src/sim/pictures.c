@@ -10,7 +10,8 @@
 #define HEIGHT 300
 #define LEFT 80 /* of the plot in the picture */
 #define TOP 30
-#define PLOT_WIDTH (WIDTH - LEFT - 20)
+#define RIGHT 120 /* of the plot: the legend */
+#define PLOT_WIDTH (WIDTH - LEFT - RIGHT)
 #define PLOT_HEIGHT (HEIGHT - TOP - 40)
 #define COLUMNS 128 /* of the frame map */
 #define ROWS 64
@@ -57,10 +58,10 @@ static void put_axes(FILE *out, const char *x_name, const char *x_end, const cha
 
 static void put_legend(FILE *out, unsigned index, const char *name)
 {
-    double y = TOP + 16 + 16.0 * index;
+    double y = TOP + 10 + 16.0 * index;
 
-    fprintf(out, "<rect x=\"%d\" y=\"%.1f\" width=\"10\" height=\"10\" fill=\"%s\"/>\n", WIDTH - 180, y - 9, colour[index % COLOURS]);
-    put_text(out, WIDTH - 164, y, "start", name);
+    fprintf(out, "<rect x=\"%d\" y=\"%.1f\" width=\"10\" height=\"10\" fill=\"%s\"/>\n", WIDTH - RIGHT + 10, y - 9, colour[index % COLOURS]);
+    put_text(out, WIDTH - RIGHT + 26, y, "start", name);
 }
 
 static void begin_line(FILE *out, unsigned index)
@@ -163,7 +164,7 @@ void vm_sim_svg_frames(FILE *out, const struct vm_sim_machine *m)
 {
     const struct vm_sim_mem_map *map = &m->memory.map;
     uint64_t cells = COLUMNS * ROWS, each = vm_max((map->frames + cells - 1) / cells, 1);
-    double width = (double)(WIDTH - LEFT - 120) / COLUMNS, height = (double)PLOT_HEIGHT / ROWS;
+    double width = (double)PLOT_WIDTH / COLUMNS, height = (double)PLOT_HEIGHT / ROWS;
     char title[96];
 
     snprintf(title, sizeof title, "Frames: a cell is %" PRIu64 " KiB, from left to right", each * 4);
@@ -180,9 +181,9 @@ void vm_sim_svg_frames(FILE *out, const struct vm_sim_machine *m)
         c += run;
     }
     for (unsigned k = 0; k < VM_SIM_FRAME_KINDS; k++) {
-        fprintf(out, "<rect x=\"%d\" y=\"%u\" width=\"10\" height=\"10\" fill=\"%s\" stroke=\"#888\"/>\n", WIDTH - 110, TOP + 16 * k,
+        fprintf(out, "<rect x=\"%d\" y=\"%u\" width=\"10\" height=\"10\" fill=\"%s\" stroke=\"#888\"/>\n", WIDTH - RIGHT + 10, TOP + 16 * k,
                 kind_colour[k]);
-        put_text(out, WIDTH - 94, TOP + 10 + 16.0 * k, "start", vm_sim_frame_kind_name((enum vm_sim_frame_kind)k));
+        put_text(out, WIDTH - RIGHT + 26, TOP + 10 + 16.0 * k, "start", vm_sim_frame_kind_name((enum vm_sim_frame_kind)k));
     }
     end(out);
 }
