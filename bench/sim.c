@@ -2,8 +2,9 @@
    the two-list policy and exact LRU, with memory enough and (last column) half of what the process touches.  CPU time of
    the one thread, best of 3 rounds.  First the miss-ratio curves of the same streams: references a second of an exact one
    and of two sampled ones (8192 and 1024 pages followed), each from nothing, and how far a sample's miss ratio is off at
-   most, at all powers of two from 64 pages on; of less memory, a few pages of a loop, a sample says nothing sure.  Run by
-   hand, in a build folder after `make libvmsim.la`; `/tmp/sim curves` stops after the curves:
+   most, at all powers of two from 64 pages on; of less memory, a few pages of a loop, a sample says nothing sure.  Then
+   reading the same streams as lackey text and in the binary form, from a file.  Run by hand, in a build folder after
+   `make libvmsim.la`; `/tmp/sim curves` stops there:
      cc -O2 -I$SRC/src -o /tmp/sim $SRC/bench/sim.c .libs/libvmsim.a -lm && /tmp/sim */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "sim/machine.h"
 #include "sim/mem.h"
 #include "sim/mrc.h"
+#include "sim/trace.h"
 
 #define REFS 4000000u
 #define LEAST 64u /* pages: the smallest memory at which a sample is compared */
@@ -129,6 +131,56 @@ static void curves(const char *stream, const struct vm_sim_ref *ref, uint64_t *a
     vm_sim_curve_free(&exact);
 }
 
+/* Millions of references a second of reading a trace file; bytes a reference in *bytes; 0: not read. */
+static double reading(const char *path, double *bytes)
+{
+    struct vm_sim_message message;
+    struct vm_sim_item item;
+    struct vm_sim_trace *t = vm_sim_trace_open(path, VM_SIM_TRACE_AUTO, &message);
+    struct timespec from, to;
+    size_t refs = 0;
+
+    if (!t)
+        return 0;
+    *bytes = (double)vm_sim_trace_size(t) / REFS;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+    while (vm_sim_trace_next(t, &item, &message) > 0)
+        refs += item.n;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+    vm_sim_trace_close(t);
+    return refs == REFS ? REFS / seconds(&from, &to) / 1e6 : 0;
+}
+
+static void readers(const char *stream, struct vm_sim_ref *ref)
+{
+    char path[] = "/tmp/bench-sim.XXXXXX";
+    int fd = mkstemp(path);
+    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+    double bytes = 0, text, binary, text_bytes;
+
+    if (!out)
+        return;
+    for (size_t i = 0; i < REFS; i++)
+        fprintf(out, " %c %08llx,8\n", ref[i].access ? 'S' : 'L', (unsigned long long)ref[i].offset);
+    fclose(out);
+    text = reading(path, &bytes);
+    text_bytes = bytes;
+    out = fopen(path, "w");
+    struct vm_sim_trace_writer *w = out ? vm_sim_trace_writer_new(out) : NULL;
+    for (size_t i = 0; w && i < REFS; i += VM_SIM_TRACE_BATCH) {
+        struct vm_sim_item item = {.kind = VM_SIM_ITEM_REFS, .pid = 1, .ref = ref + i};
+        item.n = REFS - i < VM_SIM_TRACE_BATCH ? REFS - i : VM_SIM_TRACE_BATCH;
+        vm_sim_trace_write(w, &item);
+    }
+    if (w)
+        vm_sim_trace_writer_end(w);
+    if (out)
+        fclose(out);
+    binary = reading(path, &bytes);
+    remove(path);
+    printf("%-12s %10.1f %10.1f %10.1f %10.1f\n", stream, text, text_bytes, binary, bytes);
+}
+
 static void fill(struct vm_sim_ref *ref, unsigned stream)
 {
     for (uint64_t i = 0; i < REFS; i++)
@@ -151,6 +203,11 @@ int main(int argc, char **argv)
         curves(streams[s], ref, a);
     }
     free(a);
+    printf("\n%-12s %10s %10s %10s %10s\n", "reading", "lackey M/s", "bytes each", "binary M/s", "bytes each");
+    for (unsigned s = 0; s < 4; s++) {
+        fill(ref, s);
+        readers(streams[s], ref);
+    }
     if (argc > 1 && strcmp(argv[1], "curves") == 0) {
         free(ref);
         return 0;
