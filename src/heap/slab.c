@@ -97,11 +97,13 @@ static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, str
     }
 }
 
-static void to_freed(struct vm_page *slab)
+static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
 {
     unsigned frames = slab->frames;
     size_t touched = slab->carved * slab->size;
 
+    if (slab->state == VM_SLAB_CURRENT)
+        set_current(h, slab->class_id, (struct vm_page *)(uintptr_t)&vm_slab_none);
     VM_STORE(&expected[slab->class_id], (uint32_t)touched);
     vm_list_remove(&slab->list);
     for (unsigned i = frames; i-- > 0;)
@@ -114,13 +116,6 @@ static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
     slab->held = slab->capacity - slab->wake;
     slab->state = VM_SLAB_PARTIAL;
     vm_list_push_front(&h->partial[slab->class_id], &slab->list);
-}
-
-static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
-{
-    if (slab->state == VM_SLAB_CURRENT)
-        set_current(h, slab->class_id, (struct vm_page *)(uintptr_t)&vm_slab_none);
-    to_freed(slab);
 }
 
 /* Looks at quiet slabs, the longest quiet first, and lets empty ones go until the rest holds no more than `bound`. */
