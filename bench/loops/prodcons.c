@@ -8,6 +8,7 @@
    usage: prodcons [BATCHES [bound|unbound]]; prints a checksum. bench/run
    runs it. */
 #define _GNU_SOURCE
+#include "../bind.h"
 #include "loops.h"
 
 #include <pthread.h>
@@ -38,20 +39,12 @@ static int bound = 1;
 
 /* Binds the calling thread to the index-th processor it may use until then, if
    there are that many. */
-static void bind_to(int index)
+static void bind_to(unsigned index)
 {
-	cpu_set_t allowed, one;
+	cpu_set_t allowed;
 
-	if (!bound || sched_getaffinity(0, sizeof(allowed), &allowed))
-		return;
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &allowed) || index-- > 0)
-			continue;
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
-		return;
-	}
+	if (bound && !sched_getaffinity(0, sizeof(allowed), &allowed))
+		bench_bind(&allowed, index);
 }
 
 static void *produce(void *unused)

@@ -1,5 +1,6 @@
 /* Threads that work in rounds; see team.h. */
 #define _GNU_SOURCE
+#include "../bind.h"
 #include "team.h"
 #include "micro.h"
 
@@ -8,20 +9,12 @@
 
 void team_bind(unsigned index)
 {
-	cpu_set_t allowed, one;
+	cpu_set_t allowed;
 
 	/* The main thread's set: nobody narrows that. */
 	if (sched_getaffinity(getpid(), sizeof(allowed), &allowed))
 		return;
-	index %= CPU_COUNT(&allowed);
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &allowed) || index-- > 0)
-			continue;
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
-		return;
-	}
+	bench_bind(&allowed, index % CPU_COUNT(&allowed));
 }
 
 pthread_t team_thread(void *(*run)(void *), void *arg)
