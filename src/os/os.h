@@ -38,7 +38,6 @@ void *vm_os_map_file(const char *path, size_t bytes);
 /* The soft limit on address space in bytes (RLIMIT_AS), SIZE_MAX when there is none. */
 size_t vm_os_address_limit(void);
 
-
 /* Makes an empty file PATH.PID and returns a descriptor to append to, out of the way of those that programs count on;
    -1 when it cannot be made.  vm_os_append() does not care whether that works. */
 int vm_os_make_file(const char *path);
