@@ -74,12 +74,14 @@ void vm_unlock(struct vm_lock *l)
 
 bool vm_lock_is_mine(const struct vm_lock *l) { return VM_LOAD(&l->word) >> 1 == vm_thread_self(); }
 
-void vm_lock_for_fork(struct vm_lock *l)
+void vm_lock_for_fork(struct vm_lock *l, bool wait)
 {
     if (vm_lock_is_mine(l))
         l->kept = true;
-    else
+    else if (wait)
         vm_lock(l);
+    else
+        l->kept = !vm_trylock(l);
 }
 
 bool vm_unlock_after_fork(struct vm_lock *l)
@@ -90,6 +92,14 @@ bool vm_unlock_after_fork(struct vm_lock *l)
     if (!kept)
         vm_unlock(l);
     return kept;
+}
+
+bool vm_lock_forget_holder(struct vm_lock *l)
+{
+    if (VM_LOAD(&l->word) == 0 || vm_lock_is_mine(l))
+        return false;
+    VM_STORE(&l->word, 0u);
+    return true;
 }
 
 static struct vm_lock gate = VM_LOCK_INIT(VM_RANK_START); /* held by the thread that forks */
@@ -106,7 +116,7 @@ void vm_lock_outer(struct vm_lock *l)
 
 void vm_gate_close(void)
 {
-    vm_lock_for_fork(&gate);
+    vm_lock_for_fork(&gate, true);
     VM_STORE(&gate_closed, true);
 }
 

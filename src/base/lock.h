@@ -26,7 +26,7 @@ enum vm_lock_rank {
 struct vm_lock {
     uint32_t word;
     uint32_t rank; /* const: enum vm_lock_rank, for the reader and the debugger */
-    bool kept;     /* held by the forking thread before its fork; guarded by the lock itself */
+    bool kept;     /* not taken by the fork that is under way: held by its thread before, or not to be had; under the gate */
 };
 
 #define VM_LOCK_INIT(r) {0, (r), false}
@@ -48,8 +48,11 @@ void vm_gate_close(void);
 void vm_gate_open(void);
 
 /* For fork: takes the lock unless the caller has it (a signal handler that forks inside malloc), and undoes just that.
-   vm_unlock_after_fork() returns true when the lock was the caller's before. */
-void vm_lock_for_fork(struct vm_lock *l);
+   Without `wait` it is only tried: its holder may be waiting for another lock, which the caller has.
+   vm_unlock_after_fork() returns true when it was not taken; in the child, before that, vm_lock_forget_holder() frees a
+   lock whose holder is a thread that the child does not have, and says so. */
+void vm_lock_for_fork(struct vm_lock *l, bool wait);
+bool vm_lock_forget_holder(struct vm_lock *l);
 bool vm_unlock_after_fork(struct vm_lock *l);
 
 #endif

@@ -94,11 +94,11 @@ void vm_heaps_start(bool instrument);
 /* Gives the calling thread's heap up for others to adopt; from now on the shared heap serves it. */
 void vm_thread_end(void);
 
-/* Around fork: all heaps and their list locked, and unlocked (true: some lock was the caller's before).  In the child
-   first, with these locks held: every heap but the caller's becomes idle.  interrupted: some other lock was held by the
-   forking thread before. */
-void vm_heaps_fork_lock(void);
-bool vm_heaps_fork_unlock(void);
+/* Around fork: all heaps and their list locked (without `wait`: those that can be had at once), and unlocked.  In the
+   child first, with these locks held: every heap but the caller's becomes idle.  interrupted: some other lock was held by
+   the forking thread before. */
+void vm_heaps_fork_lock(bool wait);
+void vm_heaps_fork_unlock(void);
 void vm_heaps_fork_child(bool interrupted);
 
 /* The heap the calling thread allocates from, made when it has none; NULL when it is past its end or there is no

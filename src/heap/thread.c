@@ -215,43 +215,63 @@ void vm_heaps_collect(void)
 }
 
 /* Every heap, then the list.  A heap made in between is found on the second look, and made to wait for as well. */
-void vm_heaps_fork_lock(void)
+void vm_heaps_fork_lock(bool wait)
 {
     struct vm_heap *done = NULL;
 
     for (;;) {
         struct vm_heap *newest = VM_LOAD_ACQUIRE(&all_heaps);
         for (struct vm_heap *h = newest; h != done; h = h->next)
-            vm_lock_for_fork(&h->lock);
+            vm_lock_for_fork(&h->lock, wait);
         done = newest;
-        vm_lock_for_fork(&vm_heaps_lock);
-        if (all_heaps == done)
+        vm_lock_for_fork(&vm_heaps_lock, wait);
+        if (all_heaps == done || !wait)
             return;
         vm_unlock_after_fork(&vm_heaps_lock);
     }
 }
 
-bool vm_heaps_fork_unlock(void)
+void vm_heaps_fork_unlock(void)
 {
-    bool kept = vm_unlock_after_fork(&vm_heaps_lock);
+    vm_unlock_after_fork(&vm_heaps_lock);
+    for (struct vm_heap *h = VM_LOAD_ACQUIRE(&all_heaps); h; h = h->next)
+        if (h->lock.kept || vm_lock_is_mine(&h->lock)) /* else it was made after we tried */
+            vm_unlock_after_fork(&h->lock);
+}
 
+/* In the child: heaps whose locks could not be had were in use by threads that are not here.  Nobody takes anything out
+   of them again. */
+static void abandon_heaps_in_use(void)
+{
+    if (vm_lock_forget_holder(&vm_heaps_lock)) {
+        vm_list_init(&idle_heaps);
+        VM_STORE(&idle_count, 0);
+    }
     for (struct vm_heap *h = all_heaps; h; h = h->next)
-        kept |= vm_unlock_after_fork(&h->lock);
-    return kept;
+        if (vm_lock_forget_holder(&h->lock) && h->state == VM_HEAP_IDLE) {
+            h->state = VM_HEAP_LIVE;
+            if (idle_count > 0) {
+                vm_list_remove(&h->idle_link);
+                VM_STORE(&idle_count, idle_count - 1);
+            }
+        }
 }
 
 void vm_heaps_fork_child(bool interrupted)
 {
     struct vm_heap *mine = vm_tls->real;
 
+    abandon_heaps_in_use();
     for (struct vm_heap *h = all_heaps; h; h = h->next)
         h->counts = (struct vm_counts){0}; /* the parent hands them in */
     /* Forked inside one of our own critical sections, by a signal handler: what it interrupted may be half done, so the
        other heaps stay as they are.  Their blocks can still be freed; what they had to give is not used again. */
-    if (interrupted || vm_heaps_lock.kept || (mine && mine->lock.kept))
-        return;
+    interrupted |= vm_heaps_lock.kept || (mine && mine->lock.kept);
     for (struct vm_heap *h = all_heaps; h; h = h->next) {
         if (h == mine || h->state != VM_HEAP_LIVE)
+            continue;
+        h->seat = NULL;
+        if (interrupted)
             continue;
         quiesce(h);
         to_idle(h);

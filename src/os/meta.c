@@ -1,4 +1,5 @@
-/* The metadata bump allocator of meta.h.  Guarded by vm_meta_lock. */
+/* The metadata bump allocator of meta.h.  Guarded by vm_meta_lock, under which no signal comes: holders of every other lock
+   come here, and one that waits for a thread whose handler forks would leave the child with its work half done. */
 #include "os/meta.h"
 
 #include <sys/mman.h>
@@ -30,28 +31,50 @@ static bool new_chunk(size_t at_least)
     return true;
 }
 
-void *vm_meta_alloc(size_t bytes, size_t align)
+static uint64_t lock(void)
 {
+    uint64_t before;
+
+    vm_os_block_signals(&before);
     vm_lock(&vm_meta_lock);
+    return before;
+}
+
+static void unlock(uint64_t before)
+{
+    vm_unlock(&vm_meta_lock);
+    vm_os_restore_signals(&before);
+}
+
+static void *alloc(size_t bytes, size_t align)
+{
     uintptr_t p = vm_align_up(next_free, align);
+
     if (p + bytes > chunk_end || next_free == 0) {
-        if (!new_chunk(bytes + align)) {
-            vm_unlock(&vm_meta_lock);
+        if (!new_chunk(bytes + align))
             return NULL;
-        }
         p = vm_align_up(next_free, align);
     }
     next_free = p + bytes;
-    vm_unlock(&vm_meta_lock);
     return (void *)p;
+}
+
+void *vm_meta_alloc(size_t bytes, size_t align)
+{
+    uint64_t before = lock();
+    void *p = alloc(bytes, align);
+
+    unlock(before);
+    return p;
 }
 
 void vm_meta_reserve(size_t bytes)
 {
-    vm_lock(&vm_meta_lock);
+    uint64_t before = lock();
+
     if (chunk_end - next_free < bytes)
         new_chunk(bytes); /* a refusal is no matter here */
-    vm_unlock(&vm_meta_lock);
+    unlock(before);
 }
 
 size_t vm_meta_mapped(void) { return VM_LOAD(&mapped); }

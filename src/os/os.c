@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -75,6 +76,19 @@ static void *address_of(long result) { return result < 0 && result > -4096 ? NUL
 static void *os_map(size_t bytes, int prot)
 {
     return address_of(call_kernel(SYS_mmap, 0, (long)bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+}
+
+void vm_os_block_signals(uint64_t *before)
+{
+    uint64_t all = UINT64_MAX;
+
+    *before = 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, before, sizeof all);
+}
+
+void vm_os_restore_signals(const uint64_t *before)
+{
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, before, NULL, sizeof *before);
 }
 
 static int os_unmap(void *base, size_t bytes) { return (int)call_kernel(SYS_munmap, (long)base, (long)bytes, 0, 0, 0); }

@@ -29,6 +29,10 @@ extern struct vm_os vm_os;
 /* Reads the page size.  Uses no allocation and no stdio. */
 void vm_os_start(void);
 
+/* Keeps every signal from the calling thread, and gives back the mask from before. */
+void vm_os_block_signals(uint64_t *before);
+void vm_os_restore_signals(const uint64_t *before);
+
 /* A number the attacker does not know, one a process (AT_RANDOM, see getauxval(3)). */
 uint64_t vm_os_secret(void);
 

@@ -6,6 +6,7 @@
 #include "heap/heap.h"
 #include "heap/heap_fast.h"
 #include "heap/slab.h"
+#include "os/os.h"
 #include "page/zone.h"
 
 int vmt_vmalloc_check(void);
@@ -506,6 +507,125 @@ CHILD_CASE(fork_leaves_idle_heaps)
     CHECK(used() == 0);
 }
 
+/* A thread is interrupted while it holds an inner lock, and its handler forks; another one waits for that lock with its own
+   heap's lock in hand.  The system call made under the inner lock stands for the signal. */
+static struct {
+    int (*purge)(void *, size_t);
+    void *(*remap)(void *, size_t, size_t);
+    pthread_t other;
+    unsigned long turns;
+    bool forked, stop;
+} meeting;
+
+static void *uses_heap_and_extents(void *arg)
+{
+    static void *volatile held[20000]; /* volatile: the child sees what was done when it was made */
+
+    for (size_t n = 0; !VM_LOAD(&meeting.stop); n++) {
+        void *volatile *slot = &held[n % 20000], *old = *slot;
+        *slot = NULL; /* the child's thread, which has these too, must not free one twice */
+        vmt_free(old);
+        *slot = vmt_malloc(n % 100 ? 3000 : 200 * VM_KIB);
+        VM_STORE(&meeting.turns, n + 1);
+    }
+    for (size_t n = 0; n < 20000; n++) {
+        vmt_free(held[n]);
+        held[n] = NULL;
+    }
+    return arg;
+}
+
+static void forking_handler(void)
+{
+    int status;
+
+    if (meeting.forked)
+        return;
+    meeting.forked = true;
+    CHECK(pthread_create(&meeting.other, NULL, uses_heap_and_extents, NULL) == 0);
+    for (unsigned long before = 1; before != VM_LOAD(&meeting.turns);) {
+        before = VM_LOAD(&meeting.turns);
+        usleep(200000);
+    }
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        meeting.stop = true; /* the child goes on with what was interrupted */
+        return;
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static int purge_interrupted(void *base, size_t bytes)
+{
+    forking_handler();
+    return meeting.purge(base, bytes);
+}
+
+static void *remap_interrupted(void *base, size_t old_bytes, size_t new_bytes)
+{
+    forking_handler();
+    return meeting.remap(base, old_bytes, new_bytes);
+}
+
+/* In the child everything can be freed and made, by the interrupted thread and by a new one. */
+static void child_goes_on(pid_t parent)
+{
+    pthread_t t;
+
+    if (getpid() == parent)
+        return;
+    for (unsigned i = 0; i < batch.n; i++)
+        vmt_free(batch.p[i]);
+    for (size_t n = 1; n < 2 * VM_MIB; n += n / 3 + 1)
+        vmt_free(vmt_malloc(n));
+    CHECK(pthread_create(&t, NULL, uses_heap_and_extents, NULL) == 0);
+    pthread_join(t, NULL);
+    _exit(0);
+}
+
+CHILD_CASE(fork_where_another_waits_for_an_inner_lock)
+{
+    pid_t self = getpid();
+
+    if (UNIT_SANITIZED) {
+        puts("SKIP: fork_where_another_waits_for_an_inner_lock: sanitizers' fork handlers do not expect a child to go on");
+        fflush(stdout);
+        return;
+    }
+    for (int kind = 0; kind < 2; kind++) {
+        meeting.forked = meeting.stop = false;
+        allocate_batch(&batch);
+        if (kind == 0) { /* under the frames' lock */
+            static void *block[6000];
+            for (int i = 0; i < 6000; i++)
+                block[i] = vmt_malloc(3000);
+            meeting.purge = vm_os.purge;
+            vm_os.purge = purge_interrupted;
+            for (int i = 0; i < 5990; i++)
+                vmt_free(block[i]);
+            vmt_malloc_trim(0);
+            child_goes_on(self);
+            vm_os.purge = meeting.purge;
+        } else { /* under those of the extents and of the table */
+            void *p = vmt_malloc(VM_MIB);
+            meeting.remap = vm_os.remap;
+            vm_os.remap = remap_interrupted;
+            for (size_t n = VM_MIB; !meeting.forked && n < VM_GIB; n += VM_MIB)
+                p = vmt_realloc(p, n);
+            child_goes_on(self);
+            vm_os.remap = meeting.remap;
+            vmt_free(p);
+        }
+        CHECK(meeting.forked);
+        VM_STORE(&meeting.stop, true);
+        pthread_join(meeting.other, NULL);
+        free_batch(&batch);
+        check();
+    }
+}
+
 /* ---- Random model of one thread, with threads that end in between ---- */
 
 #define SLOTS 3000
@@ -588,6 +708,7 @@ int main(void)
         CHILD_TEST(messages_follow_the_slab),
         CHILD_TEST(threads_past_their_end),
         CHILD_TEST(fork_leaves_idle_heaps),
+        CHILD_TEST(fork_where_another_waits_for_an_inner_lock),
         CHILD_TEST(random_model),
         CHILD_TEST(check_finds_faults),
     };

@@ -151,7 +151,7 @@ CHILD_CASE(fork_takes_a_free_lock)
 {
     uintptr_t self = vm_thread_self();
 
-    vm_lock_for_fork(&lock);
+    vm_lock_for_fork(&lock, true);
     CHECK(vm_lock_is_mine(&lock) && !lock.kept);
     pid_t child = fork();
     if (child == 0) {
@@ -168,7 +168,7 @@ CHILD_CASE(fork_takes_a_free_lock)
 CHILD_CASE(fork_inside_a_critical_section)
 {
     vm_lock(&lock);
-    vm_lock_for_fork(&lock);
+    vm_lock_for_fork(&lock, true);
     pid_t child = fork();
     if (child == 0) {
         CHECK(vm_unlock_after_fork(&lock));
@@ -182,7 +182,7 @@ CHILD_CASE(fork_inside_a_critical_section)
     vm_unlock(&lock);
     CHECK(wait_for(child) == 0);
     /* The mark must be gone: the next fork starts from a free lock. */
-    vm_lock_for_fork(&lock);
+    vm_lock_for_fork(&lock, true);
     CHECK(!vm_unlock_after_fork(&lock));
 }
 
@@ -207,7 +207,7 @@ CHILD_CASE(fork_while_others_wait)
     for (unsigned i = 0; i < 3; i++)
         CHECK(pthread_create(&t[i], NULL, keep_busy, &turns) == 0);
     for (unsigned i = 0; i < (UNIT_SANITIZED ? 10 : 100); i++) {
-        vm_lock_for_fork(&lock);
+        vm_lock_for_fork(&lock, true);
         pid_t child = fork();
         CHECK(child >= 0);
         vm_unlock_after_fork(&lock);
