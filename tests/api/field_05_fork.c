@@ -237,9 +237,9 @@ static void malloc_under_forking_timer(int forks)
 		} else if (reaped < handler_forks) {
 			/* a child made inside this wait would go on with the wait */
 			sigprocmask(SIG_BLOCK, &action.sa_mask, NULL);
-			wait_for_zero(forked[reaped]);
+			if (!in_child)
+				wait_for_zero(forked[reaped++]);
 			sigprocmask(SIG_UNBLOCK, &action.sa_mask, NULL);
-			reaped++;
 		}
 	}
 	setitimer(ITIMER_VIRTUAL, &never, NULL);
