@@ -1,4 +1,4 @@
-# Tests the arithmetic, tables, files and behaviour of bench/run and bench/compare, on made-up samples and on commands
+# Tests the arithmetic, tables, files and behaviour of bench/run, bench/compare and bench/reclaim/run, on made-up samples and on commands
 # that take no time. No figure of this machine is judged.
 # Run by tests/tool/run. Usage: bench.py ROOT
 import csv
@@ -461,6 +461,37 @@ def test_compare():
     expect_in("with --only", "0 faster, 2 slower", done.stdout)
     for arguments in ([old], [old, worse, "-a", "none"], [old, worse, "-m", "none"], [old, worse, "--only", "none"], []):
         expect("status of %s" % arguments, call("compare", *arguments).returncode, 2)
+
+
+# ---- bench/reclaim/run ----------------------------------------------------------------------------------------------
+
+def test_reclaim():
+    out = os.path.join(WORK, "reclaim")
+    done = call("reclaim/run", "-n", "2", "--only", "ageing", "--seconds", "1", "--with", "no-brk:brk=0", "--output", out,
+                "libvmalloc=" + LIBRARY)
+    expect("status", (done.returncode, done.stderr), (0, "".join(
+        "ageing, round %d, %s\n" % (number, name) for number, names in
+        ((1, ("glibc", "libvmalloc", "no-brk")), (2, ("libvmalloc", "no-brk", "glibc"))) for name in names)))
+    expect_in("stdout", "| | glibc | libvmalloc | no-brk |\n", done.stdout)
+    with open(os.path.join(out, "reclaim.md"), encoding="utf-8") as file:
+        expect("reclaim.md", file.read(), done.stdout)
+    with open(os.path.join(out, "reclaim.csv"), encoding="utf-8") as file:
+        samples = [row for row in csv.DictReader(file) if row["figure"] == "faults"]
+    expect("samples", sorted((row["allocator"], row["round"]) for row in samples),
+           [(name, number) for name in ("glibc", "libvmalloc", "no-brk") for number in "01"])
+    middle = [sum(float(row["value"]) for row in samples if row["allocator"] == name) / 2
+              for name in ("glibc", "libvmalloc", "no-brk")]
+    expect_in("stdout", "| page faults | " + " | ".join("{:,.0f}".format(value) for value in middle) + " |\n", done.stdout)
+
+
+def test_reclaim_wrong_calls():
+    for arguments in (["--only", "none"], ["--mb", "0"], ["--with", "x"], ["--with", "x:y=1", "mine=" + LIBRARY], ["--none"],
+                      ["glibc=" + LIBRARY]):
+        done = call("reclaim/run", "--output", os.path.join(WORK, "none"), *arguments)
+        expect("status of %s" % arguments, (done.returncode, done.stdout), (2, ""))
+    done = call("reclaim/run", "--only", "ageing", "--seconds", "1", "-n", "1", "--output", os.path.join(WORK, "none"),
+                "false=" + os.path.join(WORK, "none.so"))
+    expect("status without the other library", (done.returncode, "SKIP: false" in done.stderr), (0, True))
 
 
 def main():
