@@ -291,7 +291,7 @@ ALIAS(mallopt) int __libc_mallopt(int param, int value);
 ALIAS(posix_memalign) int __posix_memalign(void **result, size_t align, size_t n);
 #endif
 
-VM_EXPORT const char *VM_API(vmalloc_version)(void) { return "0.1.0"; }
+VM_EXPORT const char *VM_API(vmalloc_version)(void) { return VM_VERSION; }
 
 VM_EXPORT int VM_API(vmalloc_check)(void)
 {

@@ -15,6 +15,8 @@
 #define VM_EXPORT __attribute__((visibility("default")))
 #define VM_ALIGNED(n) __attribute__((aligned(n)))
 
+#define VM_VERSION "0.1.0" /* of the library; configure.ac has it too */
+
 #define VM_KIB ((size_t)1024)
 #define VM_MIB ((size_t)1024 * 1024)
 #define VM_GIB ((size_t)1024 * 1024 * 1024)

@@ -8,6 +8,7 @@
 #ifndef VM_HEAP_H
 #define VM_HEAP_H
 
+#include "base/fact.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "heap/class.h"
@@ -71,6 +72,7 @@ extern VM_HIDDEN __thread struct vm_heap *vm_tls __attribute__((tls_model("initi
 extern VM_HIDDEN const struct vm_heap vm_heap_none, vm_heap_gone;
 extern VM_HIDDEN const struct vm_page vm_slab_none;
 extern struct vm_lock vm_heaps_lock;
+extern VM_HIDDEN struct vm_fact vm_heap_facts[]; /* for other processes */
 
 /* ---- The misses.  NULL means a shortage.  For messages:
    `call` is the function the user called ("free()"), freeing says that it frees. ---- */

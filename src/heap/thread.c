@@ -28,6 +28,8 @@ static unsigned live_count; /* heaps in state LIVE; written under vm_heaps_lock 
 static struct vm_heap *shared_heap; /* for threads past their end; const: once made */
 static bool instrumented;           /* const: after start-up */
 
+VM_FACTS vm_heap_facts[] = {VM_FACT_ROOT(heaps, all_heaps), VM_FACT_ROOT(idle_heaps, idle_count), VM_FACT_END};
+
 void vm_heaps_start(bool instrument)
 {
     vm_list_init(&idle_heaps);

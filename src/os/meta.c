@@ -9,15 +9,33 @@
 
 #define CHUNK_BYTES (128 * VM_KIB)
 
+/* What a chunk begins with. */
+struct vm_meta_chunk {
+    struct vm_meta_chunk *next; /* const: older chunk */
+    size_t bytes;               /* const: this included */
+};
+
 struct vm_lock vm_meta_lock = VM_LOCK_INIT(VM_RANK_META);
 
-static uintptr_t next_free, chunk_end; /* guarded by vm_meta_lock */
+/* All below: guarded by vm_meta_lock. */
+static struct vm_meta_chunk *chunks; /* newest first; read by other processes */
+static uintptr_t next_free, chunk_end;
 static size_t mapped;
+
+VM_FACTS vm_meta_facts[] = {
+    VM_FACT_STRUCT(meta, struct vm_meta_chunk),
+    VM_FACT_FIELD(meta, struct vm_meta_chunk, next),
+    VM_FACT_FIELD(meta, struct vm_meta_chunk, bytes),
+    VM_FACT_ROOT(meta_chunks, chunks),
+    VM_FACT_ROOT(meta_mapped, mapped),
+    VM_FACT_END,
+};
 
 static bool new_chunk(size_t at_least)
 {
+    at_least += sizeof *chunks;
     size_t bytes = vm_align_up(vm_max(at_least, CHUNK_BYTES), vm_os.page_size);
-    void *chunk = vm_os.map(bytes, PROT_READ | PROT_WRITE);
+    struct vm_meta_chunk *chunk = vm_os.map(bytes, PROT_READ | PROT_WRITE);
 
     if (!chunk && bytes > at_least) { /* little is left: take just what is needed */
         bytes = vm_align_up(at_least, vm_os.page_size);
@@ -25,8 +43,10 @@ static bool new_chunk(size_t at_least)
     }
     if (!chunk)
         return false;
-    next_free = (uintptr_t)chunk;
-    chunk_end = next_free + bytes;
+    *chunk = (struct vm_meta_chunk){chunks, bytes};
+    VM_STORE_RELEASE(&chunks, chunk);
+    next_free = (uintptr_t)(chunk + 1);
+    chunk_end = (uintptr_t)chunk + bytes;
     VM_STORE(&mapped, mapped + bytes);
     return true;
 }

@@ -3,7 +3,7 @@
 #ifndef VM_META_H
 #define VM_META_H
 
-#include "base/base.h"
+#include "base/fact.h"
 
 /* Zeroed memory, aligned to `align` (a power of two, at most a page); NULL when the system refuses. */
 void *vm_meta_alloc(size_t bytes, size_t align);
@@ -14,6 +14,9 @@ void vm_meta_reserve(size_t bytes);
 
 /* Bytes mapped for metadata so far. */
 size_t vm_meta_mapped(void);
+
+/* Where the chunks are, for other processes. */
+extern VM_HIDDEN struct vm_fact vm_meta_facts[];
 
 /* Fork support: see src/api/fork.c. */
 struct vm_lock;

@@ -104,7 +104,10 @@ static int os_advise(void *base, size_t bytes, int advice)
 }
 
 static int os_purge(void *base, size_t bytes) { return os_advise(base, bytes, MADV_DONTNEED); }
-static int os_dontdump(void *base, size_t bytes) { return os_advise(base, bytes, MADV_DONTDUMP); }
+static int os_dump(void *base, size_t bytes, bool wanted)
+{
+    return os_advise(base, bytes, wanted ? MADV_DODUMP : MADV_DONTDUMP);
+}
 
 static int os_protect(void *base, size_t bytes, int prot)
 {
@@ -119,7 +122,7 @@ static uint64_t os_now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-struct vm_os vm_os = {os_sbrk, os_map, os_unmap, os_remap, os_purge, os_dontdump, os_protect, os_now, 4096};
+struct vm_os vm_os = {os_sbrk, os_map, os_unmap, os_remap, os_purge, os_dump, os_protect, os_now, 4096};
 
 void vm_os_start(void)
 {

@@ -16,8 +16,8 @@ struct vm_os {
     void *(*remap)(void *base, size_t old_bytes, size_t new_bytes);
     /* Gives the pages back and reads zeros afterwards (MADV_DONTNEED). */
     int (*purge)(void *base, size_t bytes);
-    /* Leaves the range out of core dumps; failure is harmless. */
-    int (*dontdump)(void *base, size_t bytes);
+    /* Leaves the range out of core dumps, or takes it in again; failure is harmless. */
+    int (*dump)(void *base, size_t bytes, bool wanted);
     int (*protect)(void *base, size_t bytes, int prot);
     /* Monotonic nanoseconds. */
     uint64_t (*now)(void);

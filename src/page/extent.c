@@ -40,6 +40,14 @@ static struct vm_keep keep;
 static uintptr_t freed_lately[FREED_LATELY]; /* ring of blocks freed, for messages about double frees */
 static unsigned freed_next;
 
+VM_FACTS vm_extent_facts[] = {
+    VM_FACT_ROOT(live_bytes, live_bytes),
+    VM_FACT_ROOT(dirty_bytes, dirty_bytes),
+    VM_FACT_ROOT(clean_bytes, clean_bytes),
+    VM_FACT_ROOT(live_count, live_count),
+    VM_FACT_END,
+};
+
 void vm_extents_start(void)
 {
     vm_list_init(&dirty_list);

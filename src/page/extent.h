@@ -10,7 +10,7 @@
 #ifndef VM_EXTENT_H
 #define VM_EXTENT_H
 
-#include "base/base.h"
+#include "base/fact.h"
 #include "base/list.h"
 #include "base/tree.h"
 
@@ -29,6 +29,7 @@ _Static_assert(sizeof(struct vm_extent) == 128, "two cache lines");
 
 struct vm_lock;
 extern struct vm_lock vm_extents_lock;
+extern VM_HIDDEN struct vm_fact vm_extent_facts[]; /* for other processes */
 
 void vm_extents_start(void);
 

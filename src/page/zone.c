@@ -55,6 +55,23 @@ static size_t used_frames, dirty_frames, clean_frames;
 static size_t brk_frames, zone_frames;
 static struct vm_keep keep = {.floor = KEEP_FLOOR};
 
+VM_FACTS vm_zone_facts[] = {
+    VM_FACT_STRUCT(chunk, struct vm_chunk),
+    VM_FACT_FIELD(chunk, struct vm_chunk, zone),
+    VM_FACT_FIELD(chunk, struct vm_chunk, free),
+    VM_FACT_FIELD(chunk, struct vm_chunk, clean),
+    VM_FACT_FIELD(chunk, struct vm_chunk, resident),
+    VM_FACT_NUMBER(FRAME_PARTS, FRAME_PARTS),
+    VM_FACT_ROOT(zones, zones),
+    VM_FACT_ROOT(brk_zone, brk_zone),
+    VM_FACT_ROOT(used_frames, used_frames),
+    VM_FACT_ROOT(dirty_frames, dirty_frames),
+    VM_FACT_ROOT(clean_frames, clean_frames),
+    VM_FACT_ROOT(brk_frames, brk_frames),
+    VM_FACT_ROOT(zone_frames, zone_frames),
+    VM_FACT_END,
+};
+
 /* n > 0 */
 static uint32_t run_mask(unsigned first, unsigned n) { return (n == 32 ? ~0u : (1u << n) - 1) << first; }
 
@@ -122,6 +139,8 @@ static bool make_ready(struct vm_zone *z, size_t bytes)
         if (step == 0 || vm_os.protect((char *)z->map + map_from, map_to - map_from, PROT_READ | PROT_WRITE) != 0
             || vm_os.protect((char *)z->chunks + chunks_from, chunks_to - chunks_from, PROT_READ | PROT_WRITE) != 0)
             return false;
+        vm_os.dump((char *)z->map + map_from, map_to - map_from, true);
+        vm_os.dump((char *)z->chunks + chunks_from, chunks_to - chunks_from, true);
         z->ready += step;
     }
     return true;
@@ -167,7 +186,7 @@ void vm_zones_start(bool use_brk)
         void *reserved = vm_os.map(bytes, PROT_NONE);
         if (!reserved)
             continue;
-        vm_os.dontdump(reserved, bytes);
+        vm_os.dump(reserved, bytes, false);
         brk_zone.base = vm_align_down(brk, VM_CHUNK_BYTES);
         brk_zone.span = span;
         brk_zone.map = reserved;

@@ -5,6 +5,7 @@
 #ifndef VM_ZONE_H
 #define VM_ZONE_H
 
+#include "base/fact.h"
 #include "page/page.h"
 
 #define VM_CHUNK_SHIFT 21
@@ -32,6 +33,7 @@ extern VM_HIDDEN struct vm_brk vm_brk;
 
 struct vm_lock;
 extern struct vm_lock vm_frames_lock;
+extern VM_HIDDEN struct vm_fact vm_zone_facts[]; /* for other processes */
 
 /* Prepares the brk heap; it stays empty.  Without memory even for that, only mmap'd zones will serve. */
 void vm_zones_start(bool use_brk);

@@ -9,6 +9,8 @@ struct vm_lock vm_mmu_lock = VM_LOCK_INIT(VM_RANK_MMU);
 
 static struct vm_pgtab shadow = VM_PGTAB_INIT; /* written under vm_mmu_lock */
 
+VM_FACTS vm_mmu_facts[] = {VM_FACT_ROOT(shadow, shadow), VM_FACT_END};
+
 void vm_mmu_begin(void) { vm_lock(&vm_mmu_lock); }
 void vm_mmu_end(void) { vm_unlock(&vm_mmu_lock); }
 

@@ -4,10 +4,12 @@
 #ifndef VM_MMU_H
 #define VM_MMU_H
 
+#include "base/fact.h"
 #include "vm/pte.h"
 
 struct vm_lock;
 extern struct vm_lock vm_mmu_lock;
+extern VM_HIDDEN struct vm_fact vm_mmu_facts[]; /* for other processes */
 
 /* Tables that entering one page can need at most, wherever it lies: a whole path of five levels. */
 #define VM_MMU_PAGE_NEED 5

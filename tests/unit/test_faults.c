@@ -13,8 +13,8 @@
 #include "page/zone.h"
 #include "vm/mmu.h"
 
-enum call { MAP, UNMAP, REMAP, PURGE, PROTECT, SBRK, DONTDUMP, CALLS };
-static const char *const call_names[CALLS] = {"map", "unmap", "remap", "purge", "protect", "sbrk", "dontdump"};
+enum call { MAP, UNMAP, REMAP, PURGE, PROTECT, SBRK, DUMP, CALLS };
+static const char *const call_names[CALLS] = {"map", "unmap", "remap", "purge", "protect", "sbrk", "dump"};
 #define ALL ((1u << CALLS) - 1)
 
 /* ---- The table with faults ---- */
@@ -58,7 +58,7 @@ static void *fake_map(size_t bytes, int prot)
 static int fake_unmap(void *base, size_t bytes) { return fails(UNMAP) ? -ENOMEM : real.unmap(base, bytes); }
 static void *fake_remap(void *base, size_t old, size_t new) { return fails(REMAP) ? NULL : real.remap(base, old, new); }
 static int fake_purge(void *base, size_t bytes) { return fails(PURGE) ? -EINVAL : real.purge(base, bytes); }
-static int fake_dontdump(void *base, size_t bytes) { return fails(DONTDUMP) ? -EINVAL : real.dontdump(base, bytes); }
+static int fake_dump(void *base, size_t bytes, bool wanted) { return fails(DUMP) ? -EINVAL : real.dump(base, bytes, wanted); }
 static int fake_protect(void *base, size_t bytes, int prot)
 {
     return fails(PROTECT) ? -ENOMEM : real.protect(base, bytes, prot);
@@ -73,7 +73,7 @@ static void install(void)
     vm_os.unmap = fake_unmap;
     vm_os.remap = fake_remap;
     vm_os.purge = fake_purge;
-    vm_os.dontdump = fake_dontdump;
+    vm_os.dump = fake_dump;
     vm_os.protect = fake_protect;
     vm_os.now = fake_now;
 }
