@@ -68,6 +68,7 @@ static bool unlock_inner(void)
 
 static void after_fork_in_parent(void)
 {
+    vm_mmu_forked();
     unlock_inner();
     vm_heaps_fork_unlock();
     vm_gate_open();
@@ -78,6 +79,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
     vm_trace_stop();
+    vm_mmu_forked();
     for (size_t i = 0; i < INNER_LOCKS; i++)
         vm_lock_forget_holder(inner_locks[i]);
     vm_heaps_fork_child(unlock_inner());

@@ -14,6 +14,7 @@
 #include "page/zone.h"
 #include "report/stats.h"
 #include "report/trace.h"
+#include "vm/mmu.h"
 
 static struct vm_lock start_lock = VM_LOCK_INIT(VM_RANK_START);
 static bool started; /* set once everything is ready */
@@ -51,6 +52,8 @@ void vm_start(void)
     vm_secret = (vm_os_secret() & ~((uint64_t)0xfc << 56)) | (uint64_t)0xf8 << 56;
     vm_secret += vm_is_sealed(VM_BLOCK_END); /* the one secret that would make the end of a list look like a block */
     vm_options_read(secure_getenv("VMALLOC_OPTIONS"));
+    if (vm_options.vm)
+        vm_mmu_full_start();
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
     vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();

@@ -9,6 +9,7 @@
 #include "heap/remote.h"
 #include "heap/slab.h"
 #include "page/extent.h"
+#include "vm/mmu.h"
 
 uint64_t vm_secret;
 
@@ -82,8 +83,10 @@ static void *alloc_large(size_t n, size_t align, bool zero)
     if (!e)
         return NULL;
     void *p = (void *)e->base;
-    if (zero && !e->zeroed)
+    if (zero && !e->zeroed) {
         memset(p, 0, n);
+        vm_mmu_note(VM_MMU_TOUCHED, e->base, n);
+    }
     return p;
 }
 

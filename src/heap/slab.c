@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "vm/mmu.h"
 
 #define WAKE_SHARE 32 /* see page.h */
 
@@ -50,6 +51,7 @@ static void carve(struct vm_page *slab)
     size_t n = next_batch(slab);
     char *first = (char *)slab->start + slab->carved * slab->size;
 
+    vm_mmu_note_carved((uintptr_t)first, n, slab->size);
     for (size_t i = n; i-- > 0;)
         vm_slab_push(slab, (struct vm_block *)(first + i * slab->size));
     VM_STORE(&slab->carved, slab->carved + n);
@@ -108,6 +110,7 @@ static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
     vm_list_remove(&slab->list);
     for (unsigned i = frames; i-- > 0;)
         vm_page_reset(slab + i);
+    vm_mmu_note(VM_MMU_KEPT, slab->start, frames * VM_FRAME_BYTES);
     vm_frames_free(slab, frames, touched);
 }
 

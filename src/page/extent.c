@@ -93,6 +93,7 @@ static void name_extent(const struct vm_extent *e)
 {
     vm_mmu_map(e->base, (size_t)1 << 12, VM_KIND_EXTENT, e);
     vm_mmu_map(page_down(e->base + e->size - 1), (size_t)1 << 12, VM_KIND_EXTENT, e);
+    vm_mmu_note_owner(e->base, e->size, VM_KIND_EXTENT, e);
 }
 
 static void unname_extent(const struct vm_extent *e)
@@ -314,6 +315,7 @@ static struct vm_extent *enter_mapping(uintptr_t base, size_t bytes)
         vm_mmu_begin();
         if (reserve_tables(base, bytes, 0)) {
             e = take_spare();
+            vm_mmu_note_mapped(base, bytes, VM_KIND_EXTENT, e);
             e->size = bytes;
             e->zeroed = true;
             VM_STORE(&e->base, base);
@@ -358,6 +360,7 @@ static struct vm_extent *take_mapped(size_t size, size_t align)
     from_free(whole); /* descriptors ran out between the two: give it all back */
     vm_mmu_begin();
     unname_extent(whole);
+    vm_mmu_note(VM_MMU_UNMAPPED, whole->base, whole->size);
     vm_mmu_end();
     vm_os.unmap((void *)whole->base, whole->size);
     give_spare(whole);
@@ -375,11 +378,14 @@ static void return_extent(struct vm_extent *e)
     if (at_edge) {
         vm_mmu_begin();
         unname_extent(e);
+        vm_mmu_note(VM_MMU_UNMAPPED, e->base, e->size);
         vm_mmu_end();
     }
     vm_unlock(&vm_extents_lock);
     bool gone = at_edge && vm_os.unmap((void *)e->base, e->size) == 0;
     bool purged = !gone && (!dirty || vm_os.purge((void *)e->base, e->size) == 0);
+    if (purged && dirty)
+        vm_mmu_note(VM_MMU_PURGED, e->base, e->size);
     vm_lock(&vm_extents_lock);
     if (gone) {
         give_spare(e);
@@ -391,6 +397,11 @@ static void return_extent(struct vm_extent *e)
             vm_mmu_end(); /* no way to name it any more: it is lost as address space, purged or not */
             give_spare(e);
             return;
+        }
+        vm_mmu_note_mapped(e->base, e->size, VM_KIND_EXTENT, e);
+        if (!purged) { /* present as it was */
+            vm_mmu_note(VM_MMU_OUT, e->base, e->size);
+            vm_mmu_note(VM_MMU_KEPT, e->base, e->size);
         }
         name_extent(e);
         vm_mmu_end();
@@ -458,6 +469,7 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
     if (e) {
         live_bytes += e->size;
         live_count++;
+        vm_mmu_note(VM_MMU_OUT, e->base, e->size);
     }
     vm_unlock(&vm_extents_lock);
     return e;
@@ -469,6 +481,7 @@ void vm_extent_free(struct vm_extent *e)
     live_bytes -= e->size;
     live_count--;
     freed_lately[freed_next++ % FREED_LATELY] = e->base;
+    vm_mmu_note(VM_MMU_KEPT, e->base, e->size);
     VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
     e->zeroed = false;
     size_t bound = vm_keep_bound(&keep, live_bytes, vm_os.now());
@@ -497,6 +510,7 @@ static bool shrink(struct vm_extent *e, size_t size)
     if (!tail)
         return false;
     live_bytes -= tail->size;
+    vm_mmu_note(VM_MMU_KEPT, tail->base, tail->size);
     tail->zeroed = false;
     coalesce(tail, VM_EXTENT_DIRTY);
     to_free(tail, VM_EXTENT_DIRTY);
@@ -528,6 +542,7 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
         unname_extent(above);
         e->size += more;
         name_extent(e);
+        vm_mmu_note(VM_MMU_OUT, e->base + e->size - more, more);
     }
     vm_mmu_end();
     if (!ready) {
@@ -556,6 +571,7 @@ static bool grow_remapped(struct vm_extent *e, size_t size)
         unname_extent(e);
         void *moved = vm_os.remap((void *)e->base, old, size);
         if (moved) {
+            vm_mmu_note_moved(e->base, old, (uintptr_t)moved, size);
             VM_STORE(&e->base, (uintptr_t)moved);
             e->size = size;
         }

@@ -166,6 +166,7 @@ static void add_frames(struct vm_zone *z, uintptr_t from, uintptr_t to)
             rebucket(c);
     }
     clean_frames += (to - from) >> VM_FRAME_SHIFT;
+    vm_mmu_note_mapped(from, to - from, VM_KIND_ZONE, z);
 }
 
 void vm_zones_start(bool use_brk)
@@ -449,6 +450,7 @@ static size_t purge_chunk(struct vm_chunk *c)
         dirty &= ~mask;
         if (vm_os.purge((char *)chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT) != 0)
             continue; /* stays dirty: nothing is lost */
+        vm_mmu_note(VM_MMU_PURGED, chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT);
         c->clean |= mask;
         purged += n;
     }
@@ -516,6 +518,7 @@ static bool trim_brk(size_t pad)
         VM_STORE_RELEASE(&vm_brk.size, old_size);
         return false;
     }
+    vm_mmu_note(VM_MMU_UNMAPPED, low, bytes);
     for (uintptr_t at = low; at < z->top; at += VM_FRAME_BYTES) {
         struct vm_chunk *c = chunk_at(z, at);
         uint32_t bit = 1u << ((at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1));

@@ -3,6 +3,8 @@
    but a spare one is empty; leaves above the last level carry VM_PTE_HUGE and stand at level 2 or 3 only. */
 #include "vm/pgtab.h"
 
+#include <string.h>
+
 #include "base/fail.h"
 
 /* Level 1 is the last one; the root of the four-level tree is at level 4. */
@@ -162,6 +164,126 @@ vm_pte vm_pgtab_lookup(const struct vm_pgtab *t, uintptr_t address)
     return e;
 }
 
+/* ---- Changing leaves of the complete shadow ---- */
+
+static vm_pte huge_at(unsigned level) { return level > 1 ? VM_PTE_HUGE : 0; }
+
+/* What a leaf, or a hole (0), becomes at this level. */
+static vm_pte changed(const struct vm_pgtab_change *c, vm_pte e, unsigned level)
+{
+    if (e == 0 && !c->fill)
+        return 0;
+    vm_pte bits = (e & c->keep & ~(VM_PTE_LEAF | VM_PTE_HUGE)) | c->set;
+    return bits ? bits | VM_PTE_LEAF | huge_at(level) : 0;
+}
+
+/* The leaf at `level` becomes a table of 512 leaves that say the same. */
+static void split_leaf(struct vm_pgtab *t, vm_pte *e, unsigned level)
+{
+    vm_pte below = (*e & ~VM_PTE_HUGE) | huge_at(level - 1), entry = take_table(t);
+    struct vm_table *table = vm_pte_descriptor(entry);
+
+    for (unsigned i = 0; i < VM_PGTAB_ENTRIES; i++)
+        table->entry[i] = below;
+    *e = entry + VM_PGTAB_ENTRIES * VM_PTE_USED_ONE;
+}
+
+/* The entry at `level` names a table: gives it back when it is empty, or full of leaves that say the same. */
+static void fold(struct vm_pgtab *t, vm_pte *e, unsigned level)
+{
+    struct vm_table *table = vm_pte_descriptor(*e);
+    vm_pte first = table->entry[0];
+
+    if (used_of(*e) == 0) {
+        *e = 0;
+    } else {
+        if (level > 3 || used_of(*e) != VM_PGTAB_ENTRIES || !(first & VM_PTE_LEAF))
+            return;
+        for (unsigned i = 1; i < VM_PGTAB_ENTRIES; i++)
+            if (table->entry[i] != first)
+                return;
+        *e = first | VM_PTE_HUGE;
+        memset(table, 0, sizeof *table);
+    }
+    vm_pgtab_give(t, table);
+    t->tables--;
+}
+
+static void change_level(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintptr_t from, uintptr_t to,
+                         struct vm_pgtab_change *c)
+{
+    struct vm_table *table = vm_pte_descriptor(*entry);
+    uintptr_t size = (uintptr_t)1 << shift_of(level);
+
+    for (uintptr_t at = from, end; at < to; at = end) {
+        vm_pte *e = &table->entry[index_of(at, level)], before = *e;
+        end = vm_min(vm_align_down(at, size) + size, to);
+        bool is_table = before != 0 && !(before & VM_PTE_LEAF), whole = end - at == size && level <= 3;
+        if (!is_table && (whole || changed(c, before, level) == before)) {
+            c->found += before ? (end - at) >> VM_PAGE_SHIFT : 0;
+            *e = changed(c, before, level);
+        } else {
+            if (before == 0)
+                *e = take_table(t);
+            else if (!is_table)
+                split_leaf(t, e, level);
+            change_level(t, e, level - 1, at, end, c);
+            fold(t, e, level);
+        }
+        if (before == 0 && *e != 0)
+            *entry += VM_PTE_USED_ONE;
+        else if (before != 0 && *e == 0)
+            *entry -= VM_PTE_USED_ONE;
+    }
+}
+
+void vm_pgtab_change(struct vm_pgtab *t, uintptr_t base, size_t bytes, struct vm_pgtab_change *change)
+{
+    unsigned level;
+    vm_pte *root = root_of(t, base, &level);
+
+    VM_ASSERT(root != NULL);
+    if (*root == 0)
+        *root = take_table(t);
+    change_level(t, root, level, base, base + bytes, change);
+}
+
+static bool each_level(vm_pte entry, unsigned level, uintptr_t base, vm_pgtab_visitor *f, void *ctx)
+{
+    struct vm_table *table = vm_pte_descriptor(entry);
+    uintptr_t size = (uintptr_t)1 << shift_of(level);
+
+    for (unsigned i = 0; i < VM_PGTAB_ENTRIES; i++) {
+        vm_pte *e = &table->entry[i];
+        if (*e == 0)
+            continue;
+        if (!(*e & VM_PTE_LEAF ? f(ctx, base + i * size, size, e) : each_level(*e, level - 1, base + i * size, f, ctx)))
+            return false;
+    }
+    return true;
+}
+
+bool vm_pgtab_each(struct vm_pgtab *t, vm_pgtab_visitor *f, void *ctx)
+{
+    return (t->low == 0 || each_level(t->low, VM_PGTAB_LEVELS_LOW, 0, f, ctx))
+        && (t->high == 0 || each_level(t->high, VM_PGTAB_LEVELS_HIGH, 0, f, ctx));
+}
+
+vm_pte vm_pgtab_run(const struct vm_pgtab *t, uintptr_t address, size_t *bytes)
+{
+    unsigned level;
+    const vm_pte *root = root_of((struct vm_pgtab *)(uintptr_t)t, address, &level);
+    vm_pte e = root ? *root : 0;
+
+    for (level += 1; e != 0 && !(e & VM_PTE_LEAF); level--) {
+        const struct vm_table *table = vm_pte_descriptor(e);
+        e = table->entry[index_of(address, level - 1)];
+    }
+    uintptr_t size = (uintptr_t)1 << shift_of(level);
+    *bytes = size - (address & (size - 1));
+    return e;
+}
+
 static bool check_level(const struct vm_pgtab *t, vm_pte entry, unsigned level, unsigned *tables)
 {
     const struct vm_table *table = vm_pte_descriptor(entry);
@@ -173,7 +295,7 @@ static bool check_level(const struct vm_pgtab *t, vm_pte entry, unsigned level, 
         if (e == 0)
             continue;
         used++;
-        if (!(e & VM_PTE_PRESENT))
+        if (!(e & (VM_PTE_PRESENT | VM_PTE_LEAF)))
             return false;
         if (e & VM_PTE_LEAF) {
             if (level > 3 || !(e & VM_PTE_HUGE) != (level == 1))

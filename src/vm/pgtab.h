@@ -45,6 +45,31 @@ void vm_pgtab_unmap(struct vm_pgtab *t, uintptr_t base, size_t bytes);
 /* The leaf that covers the address, or 0. */
 vm_pte vm_pgtab_lookup(const struct vm_pgtab *t, uintptr_t address);
 
+/* ---- The complete shadow: leaves whose bits change; under the writer's lock, without concurrent readers ---- */
+
+/* A leaf e of the range becomes (e & keep) | set; a page without one becomes `set` when fill, else it stays without.
+   keep = set = 0 removes leaves.  Large leaves are split where the range cuts them, and made where a whole table comes to
+   say the same. */
+struct vm_pgtab_change {
+    vm_pte keep, set; /* bits of leaves but for LEAF and HUGE, which take care of themselves */
+    bool fill;
+    uint64_t found; /* out, added to: 4 KiB pages that had a leaf before */
+};
+
+/* Spare tables that one change can take at most: a path at each end, and one for each 512 GiB, which has no leaf. */
+#define VM_PGTAB_CHANGE_NEED(bytes) (2 * VM_PGTAB_LEVELS_HIGH + (unsigned)((bytes) >> 39))
+
+void vm_pgtab_change(struct vm_pgtab *t, uintptr_t base, size_t bytes, struct vm_pgtab_change *change);
+
+/* Calls f for every leaf in the order of addresses, until it returns false, which is returned.  f may change the bits that
+   say a page's state. */
+typedef bool vm_pgtab_visitor(void *ctx, uintptr_t base, size_t bytes, vm_pte *leaf);
+bool vm_pgtab_each(struct vm_pgtab *t, vm_pgtab_visitor *f, void *ctx);
+
+/* The leaf that covers the address, and how many bytes from the address on it covers; of a hole, how many have no leaf
+   for sure. */
+vm_pte vm_pgtab_run(const struct vm_pgtab *t, uintptr_t address, size_t *bytes);
+
 /* Every count right, every spare zero?  True when all invariants hold. */
 bool vm_pgtab_check(const struct vm_pgtab *t);
 
