@@ -1,11 +1,11 @@
 /* The malloc family, with glibc's semantics and, where its versions differ, the newest's.  Each function is its hit path
    and one tail call; errno is set here and nowhere below. */
 #include <errno.h>
-#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/mallinfo.h"
 #include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"

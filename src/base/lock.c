@@ -1,13 +1,15 @@
 /* The futex mutex of lock.h, after U. Drepper, "Futexes Are Tricky" (2011), mutex2, with the holder in the word. */
 #include "base/lock.h"
 
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fail.h"
 
 #define WAITERS 1u
+
+/* Of <linux/futex.h>, which not every C library can include: FUTEX_WAIT and FUTEX_WAKE, each with FUTEX_PRIVATE_FLAG. */
+enum { WAIT_PRIVATE = 0 | 128, WAKE_PRIVATE = 1 | 128 };
 
 static __thread uint32_t self __attribute__((tls_model("initial-exec")));
 static uint32_t last_self;
@@ -22,7 +24,7 @@ uint32_t vm_thread_self(void)
 static void futex(uint32_t *word, int op, uint32_t value)
 {
     /* Every result is fine: the caller looks at the word again. */
-    syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+    syscall(SYS_futex, word, op, value, NULL, NULL, 0);
 }
 
 static bool take(struct vm_lock *l, uint32_t mine)
@@ -52,7 +54,7 @@ static VM_COLD void lock_contended(struct vm_lock *l)
         if (!(now & WAITERS)
             && !__atomic_compare_exchange_n(&l->word, &now, now | WAITERS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             continue;
-        futex(&l->word, FUTEX_WAIT, now | WAITERS);
+        futex(&l->word, WAIT_PRIVATE, now | WAITERS);
     }
 }
 
@@ -69,7 +71,7 @@ void vm_lock(struct vm_lock *l)
 void vm_unlock(struct vm_lock *l)
 {
     if (__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) & WAITERS)
-        futex(&l->word, FUTEX_WAKE, 1);
+        futex(&l->word, WAKE_PRIVATE, 1);
 }
 
 bool vm_lock_is_mine(const struct vm_lock *l) { return VM_LOAD(&l->word) >> 1 == vm_thread_self(); }

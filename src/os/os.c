@@ -19,12 +19,6 @@
 
 #define DESCRIPTOR_MIN 900 /* of files that stay open */
 
-static void *os_sbrk(intptr_t by)
-{
-    void *old = sbrk(by);
-    return old == (void *)-1 ? NULL : old;
-}
-
 #if defined(__SANITIZE_THREAD__) || !(defined(__x86_64__) || defined(__aarch64__))
 #define CALL_LIBC /* the thread sanitizer watches libc's functions to forget what memory was before */
 #endif
@@ -113,6 +107,53 @@ static int os_protect(void *base, size_t bytes, int prot)
 {
     return (int)call_kernel(SYS_mprotect, (long)base, (long)bytes, prot, 0, 0);
 }
+
+#ifdef __GLIBC__
+static void *os_sbrk(intptr_t by)
+{
+    void *old = sbrk(by);
+    return old == (void *)-1 ? NULL : old;
+}
+#else
+/* Where the break is not for everybody: musl's sbrk() only tells it, and musl's own malloc, which its dynamic loader keeps
+   beside ours, sets it to where it believes it to be (mallocng, alloc_meta).  So it is one of our own, in a range of address
+   space that is reserved at the first call; pages above it have no access.  Guarded by vm_frames_lock. */
+#define BREAK_SPAN_MAX (64 * VM_GIB)
+#define BREAK_SPAN_MIN (4 * VM_MIB)
+#define BREAK_LIMIT_SHARE 4 /* of the limit on address space, where there is one */
+
+static char *break_base, *break_at; /* break_base NULL: not reserved yet, or refused */
+static size_t break_span;
+
+static void reserve_break(void)
+{
+    size_t span = vm_min(vm_align_down(vm_os_address_limit() / BREAK_LIMIT_SHARE, BREAK_SPAN_MIN), BREAK_SPAN_MAX);
+
+    for (; span >= BREAK_SPAN_MIN && !break_base; span = vm_align_down(span / 2, BREAK_SPAN_MIN)) {
+        break_base = os_map(span, PROT_NONE);
+        break_span = span;
+    }
+    break_at = break_base;
+}
+
+static void *os_sbrk(intptr_t by)
+{
+    if (!break_base)
+        reserve_break();
+    char *old = break_at;
+    if (!old || by < break_base - old || by > break_base + (ptrdiff_t)break_span - old)
+        return NULL;
+    char *from = (char *)vm_align_up((uintptr_t)vm_min((uintptr_t)old, (uintptr_t)(old + by)), vm_os.page_size);
+    char *to = (char *)vm_align_up((uintptr_t)vm_max((uintptr_t)old, (uintptr_t)(old + by)), vm_os.page_size);
+    size_t bytes = (size_t)(to - from);
+    if (bytes > 0 && os_protect(from, bytes, by > 0 ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
+        return NULL;
+    if (bytes > 0 && by < 0)
+        os_purge(from, bytes);
+    break_at = old + by;
+    return old;
+}
+#endif
 
 static uint64_t os_now(void)
 {

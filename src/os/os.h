@@ -7,7 +7,8 @@
 #include "base/base.h"
 
 struct vm_os {
-    /* Moves the break by `by` bytes and returns the old break; NULL when refused.  by = 0 asks. */
+    /* Moves the break by `by` bytes and returns the old break; NULL when refused.  by = 0 asks.  Beside another C library than
+       glibc it is a break of our own: see os.c. */
     void *(*sbrk)(intptr_t by);
     /* Anonymous private memory, bytes a multiple of the page size; prot as mmap's.  NULL when refused. */
     void *(*map)(size_t bytes, int prot);
