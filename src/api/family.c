@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "reclaim/limit.h"
 #include "report/info.h"
 #include "report/stats.h"
 #include "report/trace.h"
@@ -293,8 +294,19 @@ ALIAS(posix_memalign) int __posix_memalign(void **result, size_t align, size_t n
 
 VM_EXPORT const char *VM_API(vmalloc_version)(void) { return VM_VERSION; }
 
+/* The account of the limits is the sum of what frames and extents hold. */
+static bool account_is_right(void)
+{
+    struct vm_frames_stats f;
+    struct vm_extents_stats e;
+
+    vm_frames_stats(&f);
+    vm_extents_stats(&e);
+    return VM_LOAD(&vm_limits.charged) == f.in_use + f.free_dirty + e.live + e.dirty;
+}
+
 VM_EXPORT int VM_API(vmalloc_check)(void)
 {
     vm_start();
-    return vm_zone_check() && vm_extent_check() && vm_heap_check() && vm_mmu_check();
+    return vm_zone_check() && vm_extent_check() && vm_heap_check() && vm_mmu_check() && account_is_right();
 }

@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "base/fail.h"
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/heap.h"
 #include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "reclaim/limit.h"
 #include "report/stats.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
@@ -54,6 +56,7 @@ void vm_start(void)
     vm_options_read(secure_getenv("VMALLOC_OPTIONS"));
     if (vm_options.vm)
         vm_mmu_full_start();
+    vm_limits_set(vm_options.limit, vm_options.limit_hard);
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
     vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();
@@ -69,4 +72,19 @@ void vm_start(void)
 /* So that even a program that never allocates before it starts threads registers its fork handlers first. */
 __attribute__((constructor(101))) static void at_load(void) { vm_start(); }
 
-__attribute__((destructor)) static void at_exit(void) { vm_stats_flush_all(); }
+/* One line for who asked for statistics and set limits that mattered. */
+static void report_limits(void)
+{
+    size_t passed = VM_LOAD(&vm_limits.passed), refused = VM_LOAD(&vm_limits.refused);
+
+    if (passed > 0 || refused > 0)
+        vm_warn("limits: passed limit %zu times, %zu requests refused by limit_hard, %zu bytes counted at most", passed,
+                refused, VM_LOAD(&vm_limits.highest));
+}
+
+__attribute__((destructor)) static void at_exit(void)
+{
+    vm_stats_flush_all();
+    if (vm_stats_on)
+        report_limits();
+}

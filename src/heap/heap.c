@@ -10,6 +10,8 @@
 #include "heap/slab.h"
 #include "page/extent.h"
 #include "vm/mmu.h"
+#include "reclaim/limit.h"
+#include "reclaim/policy.h"
 
 uint64_t vm_secret;
 
@@ -61,13 +63,13 @@ static bool interrupted_ourselves(void)
     return vm_lock_is_mine(&vm_extents_lock) || (h && vm_lock_is_mine(&h->lock));
 }
 
-/* Slow: the system refuses n bytes.  True when something was given back to it that may make room. */
+/* Slow: n bytes are refused, by the system or by the hard limit.  True when something was given back that may make room. */
 static bool give_back(size_t n)
 {
     struct vm_frames_stats frames;
 
     vm_frames_stats(&frames);
-    if (n > frames.brk_bytes + frames.zone_bytes)
+    if (n > frames.brk_bytes + frames.zone_bytes && !vm_limit_is_hard())
         return false; /* not even all of it would do */
     vm_heaps_collect();
     return vm_frames_trim(0);
@@ -90,23 +92,55 @@ static void *alloc_large(size_t n, size_t align, bool zero)
     return p;
 }
 
+/* Slow: the same for a small block. */
+static bool give_back_for_block(void)
+{
+    if (interrupted_ourselves())
+        return false;
+    bool given = vm_extents_trim();
+    if (vm_limit_is_hard()) {
+        vm_heaps_collect(); /* may find blocks even when nothing goes back */
+        vm_frames_keep(0);
+        given = true;
+    }
+    return given;
+}
+
+static void *alloc_small(size_t n, unsigned class_id, bool zero)
+{
+    bool fresh = false;
+    struct vm_block *b = take_block(class_id, &fresh);
+
+    if (!b && give_back_for_block())
+        b = take_block(class_id, &fresh);
+    if (b && zero)
+        memset(b, 0, fresh ? sizeof *b : n);
+    return b;
+}
+
+/* Slow: beyond the soft limit, or when the system is short of memory, little of what is free is kept. */
+static VM_COLD void ease_strain(void)
+{
+    if (interrupted_ourselves())
+        return;
+    if (vm_extents_kept() > VM_POLICY_STRAINED_MAX)
+        vm_extents_keep(0);
+    if (vm_frames_kept() > VM_POLICY_STRAINED_MAX)
+        vm_frames_keep(0);
+}
+
 void *vm_heap_alloc(size_t n, size_t align, bool zero)
 {
     unsigned class_id = n >= VM_SMALL_LIMIT ? 0 : align <= VM_BLOCK_MIN ? vm_class_of(n) : vm_class_of_aligned(n, align);
 
     if (n > PTRDIFF_MAX)
         return NULL;
-    if (class_id == 0)
-        return alloc_large(vm_max(n, 1), align, zero);
-    bool fresh = false;
-    struct vm_block *b = take_block(class_id, &fresh);
-    if (!b && !interrupted_ourselves() && vm_extents_trim())
-        b = take_block(class_id, &fresh);
-    if (!b)
-        return NULL;
-    if (zero)
-        memset(b, 0, fresh ? sizeof *b : n);
-    return b;
+    void *p = class_id == 0 ? alloc_large(vm_max(n, 1), align, zero) : alloc_small(n, class_id, zero);
+    if (VM_UNLIKELY(!p))
+        vm_limit_note_failure(class_id == 0 ? n : vm_classes[class_id].frames * VM_FRAME_BYTES);
+    else if (VM_UNLIKELY(vm_limit_strained()))
+        ease_strain();
+    return p;
 }
 
 /* The slab of a live block, or NULL when the address is in no slab; dies when it is in one but no live block. */
@@ -202,6 +236,8 @@ static void *realloc_large(struct vm_extent *e, size_t n, const char *call)
     size_t roomy = vm_min(n + e->size / GROWTH_SHARE, (size_t)PTRDIFF_MAX);
     if (vm_extent_resize(e, roomy, true) || vm_extent_resize(e, n, true) || vm_extent_resize(e, roomy, false)
         || vm_extent_resize(e, n, false))
+        return (void *)e->base;
+    if (vm_limit_is_hard() && give_back(n) && vm_extent_resize(e, n, false)) /* both at once would hold it twice */
         return (void *)e->base;
     return move((void *)e->base, NULL, e->size, n, call);
 }

@@ -14,6 +14,8 @@
 #include "os/meta.h"
 #include "os/os.h"
 #include "reclaim/keep.h"
+#include "reclaim/limit.h"
+#include "reclaim/policy.h"
 #include "vm/mmu.h"
 
 #define GROW_SHARE 8               /* map 1/8 of what is mapped ahead of need ... */
@@ -37,6 +39,7 @@ static struct vm_list spares;     /* unused descriptors */
 static unsigned spare_count;
 static size_t live_bytes, dirty_bytes, clean_bytes, live_count;
 static struct vm_keep keep;
+static struct vm_age age;
 static uintptr_t freed_lately[FREED_LATELY]; /* ring of blocks freed, for messages about double frees */
 static unsigned freed_next;
 
@@ -298,8 +301,12 @@ static struct vm_extent *take_kept(size_t size, size_t align)
     if (!e)
         return NULL;
     bool zeroed = e->state == VM_EXTENT_CLEAN;
-    if (!use_free(&e, size, align))
+    if (zeroed && !vm_limit_charge(size))
         return NULL;
+    if (!use_free(&e, size, align)) {
+        vm_limit_uncharge(zeroed ? size : 0);
+        return NULL;
+    }
     e->zeroed = zeroed;
     if (zeroed)
         note_fetched(size);
@@ -367,6 +374,16 @@ static struct vm_extent *take_mapped(size_t size, size_t align)
     return NULL;
 }
 
+static struct vm_extent *take_charged(size_t size, size_t align)
+{
+    if (!vm_limit_charge(size))
+        return NULL;
+    struct vm_extent *e = take_mapped(size, align);
+    if (!e)
+        vm_limit_uncharge(size);
+    return e;
+}
+
 /* Sends a free extent back: unmapped when nothing of ours lies on one side of it, so that the kernel's mapping only
    shrinks; else purged and kept as clean address space.  Called with the lock, which it drops meanwhile. */
 static void return_extent(struct vm_extent *e)
@@ -387,6 +404,7 @@ static void return_extent(struct vm_extent *e)
     if (purged && dirty)
         vm_mmu_note(VM_MMU_PURGED, e->base, e->size);
     vm_lock(&vm_extents_lock);
+    vm_limit_uncharge(dirty ? e->size : 0);
     if (gone) {
         give_spare(e);
         return;
@@ -408,6 +426,7 @@ static void return_extent(struct vm_extent *e)
     }
     enum vm_extent_state state = purged ? VM_EXTENT_CLEAN : VM_EXTENT_DIRTY;
     e->zeroed = purged;
+    vm_limit_recharge(purged ? 0 : e->size);
     coalesce(e, state);
     to_free(e, state);
 }
@@ -460,19 +479,27 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
         e = take_kept(size, align);
     }
     if (!e)
-        e = take_mapped(size, align);
-    if (!e && (dirty_bytes > 0 || clean_bytes > 0)) { /* the system refuses: what we keep may be what is missing */
+        e = take_charged(size, align);
+    if (!e && (dirty_bytes > 0 || clean_bytes > 0)) { /* refused: what we keep may be what is missing */
         return_dirty(0);
         return_clean(0);
-        e = take_mapped(size, align);
+        e = take_charged(size, align);
     }
     if (e) {
         live_bytes += e->size;
         live_count++;
         vm_mmu_note(VM_MMU_OUT, e->base, e->size);
+        vm_age_used(&age, dirty_bytes);
     }
     vm_unlock(&vm_extents_lock);
     return e;
+}
+
+/* Bytes of dirty extents that may be kept now. */
+static size_t keep_bound(void)
+{
+    size_t bound = vm_keep_bound(&keep, live_bytes, vm_os.now());
+    return vm_limit_strained() ? vm_policy_strained_bound(bound, live_bytes) : bound;
 }
 
 void vm_extent_free(struct vm_extent *e)
@@ -484,7 +511,7 @@ void vm_extent_free(struct vm_extent *e)
     vm_mmu_note(VM_MMU_KEPT, e->base, e->size);
     VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
     e->zeroed = false;
-    size_t bound = vm_keep_bound(&keep, live_bytes, vm_os.now());
+    size_t bound = keep_bound();
     if (dirty_bytes + e->size <= bound) {
         live_to_warm(e);
         vm_unlock(&vm_extents_lock);
@@ -514,7 +541,7 @@ static bool shrink(struct vm_extent *e, size_t size)
     tail->zeroed = false;
     coalesce(tail, VM_EXTENT_DIRTY);
     to_free(tail, VM_EXTENT_DIRTY);
-    size_t bound = vm_keep_bound(&keep, live_bytes, vm_os.now());
+    size_t bound = keep_bound();
     if (dirty_bytes > bound)
         return_dirty(bound);
     return true;
@@ -533,8 +560,12 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
     if (!above || (above->state != VM_EXTENT_DIRTY && above->state != VM_EXTENT_CLEAN) || above->size < more)
         return false;
     bool clean = above->state == VM_EXTENT_CLEAN;
-    if (!use_free(&above, more, vm_os.page_size))
+    if (clean && !vm_limit_charge(more))
         return false;
+    if (!use_free(&above, more, vm_os.page_size)) {
+        vm_limit_uncharge(clean ? more : 0);
+        return false;
+    }
     vm_mmu_begin();
     bool ready = reserve_tables(e->base, e->size + more, 0);
     if (ready) {
@@ -545,7 +576,7 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
         vm_mmu_note(VM_MMU_OUT, e->base + e->size - more, more);
     }
     vm_mmu_end();
-    if (!ready) {
+    if (!ready) { /* what was clean stays charged, as it counts as dirty from here on */
         VM_STORE(&above->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
         above->zeroed = false;
         to_free(above, VM_EXTENT_DIRTY);
@@ -564,6 +595,8 @@ static bool grow_remapped(struct vm_extent *e, size_t size)
 {
     size_t old = e->size;
 
+    if (!vm_limit_charge(size - old))
+        return false;
     /* Other threads may map what the move leaves behind at once: the old names go before it. */
     vm_mmu_begin();
     bool ready = vm_mmu_reserve(2 * VM_MMU_PAGE_NEED);
@@ -578,12 +611,24 @@ static bool grow_remapped(struct vm_extent *e, size_t size)
         name_extent(e); /* the tables are there either way */
     }
     vm_mmu_end();
-    if (e->size != size)
+    if (e->size != size) {
+        vm_limit_uncharge(size - old);
         return false;
+    }
     live_bytes += size - old;
     e->zeroed = false;
     note_fetched(size - old);
     return true;
+}
+
+static bool grow(struct vm_extent *e, size_t size, bool stay)
+{
+    if (grow_in_place(e, size) || (!stay && grow_remapped(e, size)))
+        return true;
+    if (stay || !vm_limit_is_hard() || dirty_bytes == 0)
+        return false;
+    return_dirty(0); /* what we keep may be what the limit lacks */
+    return grow_in_place(e, size) || grow_remapped(e, size);
 }
 
 bool vm_extent_resize(struct vm_extent *e, size_t bytes, bool stay)
@@ -599,7 +644,8 @@ bool vm_extent_resize(struct vm_extent *e, size_t bytes, bool stay)
     else if (size < e->size)
         done = shrink(e, size);
     else
-        done = grow_in_place(e, size) || (!stay && grow_remapped(e, size));
+        done = grow(e, size, stay);
+    vm_age_used(&age, dirty_bytes);
     vm_unlock(&vm_extents_lock);
     return done;
 }
@@ -652,6 +698,30 @@ bool vm_extents_trim(void)
     vm_unlock(&vm_extents_lock);
     return trimmed;
 }
+
+size_t vm_extents_keep(size_t bytes)
+{
+    vm_lock_outer(&vm_extents_lock);
+    size_t before = dirty_bytes;
+    if (before > bytes)
+        return_dirty(bytes);
+    size_t returned = before > dirty_bytes ? before - dirty_bytes : 0;
+    vm_unlock(&vm_extents_lock);
+    return returned;
+}
+
+size_t vm_extents_age(uint64_t decay_ns)
+{
+    vm_lock_outer(&vm_extents_lock);
+    size_t before = dirty_bytes, stay = vm_age_look(&age, before, vm_os.now(), decay_ns, vm_limit_strained());
+    if (before > stay)
+        return_dirty(stay);
+    size_t returned = before > dirty_bytes ? before - dirty_bytes : 0;
+    vm_unlock(&vm_extents_lock);
+    return returned;
+}
+
+size_t vm_extents_kept(void) { return VM_LOAD(&dirty_bytes); }
 
 void vm_extents_settle(void)
 {

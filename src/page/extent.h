@@ -56,6 +56,14 @@ bool vm_extent_freed_lately(uintptr_t address);
 /* Returns every free extent to the system.  True when there was one. */
 bool vm_extents_trim(void);
 
+/* Returns dirty extents, those freed first at first, until at most `bytes` of them are kept; how many bytes went back.
+   With `age` it keeps, instead, what policy.h lets stay at this time, and of address space without pages nothing. */
+size_t vm_extents_keep(size_t bytes);
+size_t vm_extents_age(uint64_t decay_ns);
+
+/* Bytes of free extents that hold pages; without a lock. */
+size_t vm_extents_kept(void);
+
 /* Returns what is kept beyond its share of live extents, whatever credit it has earned. */
 void vm_extents_settle(void);
 

@@ -18,6 +18,8 @@
 #include "os/meta.h"
 #include "os/os.h"
 #include "reclaim/keep.h"
+#include "reclaim/limit.h"
+#include "reclaim/policy.h"
 #include "vm/mmu.h"
 
 #define BRK_SPAN_MAX (128 * VM_GIB)
@@ -54,6 +56,7 @@ static struct vm_list by_dirty[VM_CHUNK_FRAMES + 1]; /* chunks by their longest 
 static size_t used_frames, dirty_frames, clean_frames;
 static size_t brk_frames, zone_frames;
 static struct vm_keep keep = {.floor = KEEP_FLOOR};
+static struct vm_age age;
 
 VM_FACTS vm_zone_facts[] = {
     VM_FACT_STRUCT(chunk, struct vm_chunk),
@@ -405,8 +408,10 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
     /* A foreign move of the break can spoil the run that growth made room for; the second growth starts behind it. */
     for (int tries = 0; !c && tries < 3 && grow(n); tries++)
         c = find_frames(n, touch, &mask);
+    unsigned clean = c ? (unsigned)__builtin_popcount(c->clean & mask) : 0;
+    if (clean > 0 && !vm_limit_charge(clean * VM_FRAME_BYTES))
+        c = NULL;
     if (c) {
-        unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
         unsigned bit = (unsigned)__builtin_ctz(mask);
         news->zeroed = clean == n;
         news->resident = resident_start(c, bit, n);
@@ -416,6 +421,7 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
         used_frames += n;
         if (clean > 0 && keep.returned > 0)
             vm_keep_fetched(&keep, clean * VM_FRAME_BYTES, vm_os.now());
+        vm_age_used(&age, dirty_frames * VM_FRAME_BYTES);
         rebucket(c);
         first = page_at(c->zone, chunk_base(c) + ((size_t)bit << VM_FRAME_SHIFT));
     }
@@ -456,6 +462,7 @@ static size_t purge_chunk(struct vm_chunk *c)
     }
     dirty_frames -= purged;
     clean_frames += purged;
+    vm_limit_uncharge(purged * VM_FRAME_BYTES);
     if (purged > 0)
         rebucket(c);
     return purged;
@@ -474,6 +481,13 @@ static size_t purge_frames(size_t target)
     return purged;
 }
 
+/* Frames that may be kept now. */
+static size_t keep_bound(void)
+{
+    size_t live = used_frames * VM_FRAME_BYTES, bound = vm_keep_bound(&keep, live, vm_os.now());
+    return (vm_limit_strained() ? vm_policy_strained_bound(bound, live) : bound) >> VM_FRAME_SHIFT;
+}
+
 void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
 {
     vm_lock(&vm_frames_lock);
@@ -490,9 +504,10 @@ void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
     unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
     used_frames -= n;
     clean_frames += clean;
+    vm_limit_uncharge(clean * VM_FRAME_BYTES); /* never touched */
     dirty_frames += n - clean;
     rebucket(c);
-    size_t bound = vm_keep_bound(&keep, used_frames * VM_FRAME_BYTES, vm_os.now()) >> VM_FRAME_SHIFT;
+    size_t bound = keep_bound();
     if (dirty_frames > bound)
         purge_frames(bound / 2);
     vm_unlock(&vm_frames_lock);
@@ -523,6 +538,7 @@ static bool trim_brk(size_t pad)
         struct vm_chunk *c = chunk_at(z, at);
         uint32_t bit = 1u << ((at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1));
         *(c->clean & bit ? &clean_frames : &dirty_frames) -= 1;
+        vm_limit_uncharge(c->clean & bit ? 0 : VM_FRAME_BYTES);
         c->free &= ~bit;
         c->clean &= ~bit;
         rebucket(c);
@@ -540,6 +556,27 @@ bool vm_frames_trim(size_t pad)
     vm_unlock(&vm_frames_lock);
     return trimmed || purged;
 }
+
+size_t vm_frames_keep(size_t bytes)
+{
+    if (vm_lock_is_mine(&vm_frames_lock))
+        return 0; /* in a signal handler that interrupted us here */
+    vm_lock_outer(&vm_frames_lock);
+    size_t purged = purge_frames(bytes >> VM_FRAME_SHIFT);
+    vm_unlock(&vm_frames_lock);
+    return purged * VM_FRAME_BYTES;
+}
+
+size_t vm_frames_age(uint64_t decay_ns)
+{
+    vm_lock_outer(&vm_frames_lock);
+    size_t stay = vm_age_look(&age, dirty_frames * VM_FRAME_BYTES, vm_os.now(), decay_ns, vm_limit_strained());
+    size_t purged = purge_frames(stay >> VM_FRAME_SHIFT);
+    vm_unlock(&vm_frames_lock);
+    return purged * VM_FRAME_BYTES;
+}
+
+size_t vm_frames_kept(void) { return VM_LOAD(&dirty_frames) * VM_FRAME_BYTES; }
 
 struct vm_page *vm_page_of(uintptr_t address)
 {

@@ -57,6 +57,14 @@ void vm_page_reset(struct vm_page *p);
    MADV_DONTNEED.  True when anything was returned. */
 bool vm_frames_trim(size_t pad);
 
+/* Returns free frames until at most `bytes` of them are kept; how many bytes went back.  With `age` it keeps, instead,
+   what policy.h lets stay at this time: decay_ns is the decay time. */
+size_t vm_frames_keep(size_t bytes);
+size_t vm_frames_age(uint64_t decay_ns);
+
+/* Bytes of free frames that are kept; without a lock. */
+size_t vm_frames_kept(void);
+
 /* The descriptor of the frame that holds the address, whatever its role, or NULL when no zone has it. */
 struct vm_page *vm_page_of(uintptr_t address);
 

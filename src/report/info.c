@@ -6,6 +6,7 @@
 #include "os/meta.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "reclaim/limit.h"
 
 void vm_info_read(struct vm_info *i)
 {
@@ -29,11 +30,27 @@ void vm_info_read(struct vm_info *i)
         .large_count = extents.live_count,
         .large_kept = extents.dirty,
         .metadata = vm_meta_mapped(),
+        .charged = VM_LOAD(&vm_limits.charged),
+        .highest = VM_LOAD(&vm_limits.highest),
+        .limit_soft = VM_LOAD(&vm_limits.soft),
+        .limit_hard = VM_LOAD(&vm_limits.hard),
+        .limit_passed = VM_LOAD(&vm_limits.passed),
+        .limit_refused = VM_LOAD(&vm_limits.refused),
     };
+}
+
+/* A limit as a number, or "none". */
+static const char *limit_text(char text[24], size_t limit)
+{
+    if (limit == SIZE_MAX)
+        return "none";
+    vm_fmt(text, 24, "%zu", limit);
+    return text;
 }
 
 size_t vm_info_text(char *buf, size_t cap)
 {
+    char soft[24], hard[24];
     struct vm_info i;
 
     vm_info_read(&i);
@@ -45,13 +62,17 @@ size_t vm_info_text(char *buf, size_t cap)
                   "  small blocks      %zu bytes in use of %zu carved\n"
                   "  free frames kept  %zu bytes\n"
                   "  large blocks      %zu, %zu bytes in use, %zu kept\n"
-                  "  metadata          %zu bytes mapped\n",
+                  "  metadata          %zu bytes mapped\n"
+                  "  counted           %zu bytes, %zu at most\n"
+                  "  limits            soft %s (passed %zu times), hard %s (%zu requests refused)\n",
                   i.heaps, i.idle_heaps, i.brk_space, i.zone_space, i.small_used, i.slab_carved, i.frames_free,
-                  i.large_count, i.large_used, i.large_kept, i.metadata);
+                  i.large_count, i.large_used, i.large_kept, i.metadata, i.charged, i.highest,
+                  limit_text(soft, i.limit_soft), i.limit_passed, limit_text(hard, i.limit_hard), i.limit_refused);
 }
 
 size_t vm_info_xml(char *buf, size_t cap)
 {
+    char soft[24], hard[24];
     struct vm_info i;
 
     vm_info_read(&i);
@@ -65,7 +86,10 @@ size_t vm_info_xml(char *buf, size_t cap)
                   "<aspace type=\"brk\" size=\"%zu\"/>\n"
                   "<aspace type=\"zones\" size=\"%zu\"/>\n"
                   "<aspace type=\"metadata\" size=\"%zu\"/>\n"
+                  "<limits counted=\"%zu\" most=\"%zu\" soft=\"%s\" passed=\"%zu\" hard=\"%s\" refused=\"%zu\"/>\n"
                   "</malloc>\n",
                   i.heaps, i.idle_heaps, i.small_used, i.large_count, i.large_used, i.frames_free, i.large_kept,
-                  i.slab_space + i.large_used + i.large_kept, i.brk_space, i.zone_space, i.metadata);
+                  i.slab_space + i.large_used + i.large_kept, i.brk_space, i.zone_space, i.metadata,
+                  i.charged, i.highest, limit_text(soft, i.limit_soft), i.limit_passed, limit_text(hard, i.limit_hard),
+                  i.limit_refused);
 }

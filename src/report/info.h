@@ -17,6 +17,9 @@ struct vm_info {
     size_t large_used, large_count; /* live extents */
     size_t large_kept;              /* free extents that still hold pages */
     size_t metadata;                /* mapped for descriptors and tables */
+    size_t charged, highest;        /* counted against the limits, now and at most */
+    size_t limit_soft, limit_hard;  /* SIZE_MAX: none */
+    size_t limit_passed, limit_refused; /* count: times beyond the soft one, requests refused by the hard one */
 };
 
 void vm_info_read(struct vm_info *i);
