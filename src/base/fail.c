@@ -1,4 +1,5 @@
-/* Writing the one-line messages; see fail.h.  No lock and no allocation: one write(2) a line. */
+/* Writing the one-line messages; see fail.h.  No lock and no allocation: one write(2) a line, in which control characters
+   of what is quoted stand as '?'. */
 #include "base/fail.h"
 
 #include <stdlib.h>
@@ -6,12 +7,17 @@
 
 #include "base/fmt.h"
 
+#define DELETE 0x7f /* the control character above the others */
+
 static void print_line(const char *fmt, va_list ap)
 {
     char line[512];
     size_t n = vm_fmt(line, sizeof line, "libvmalloc: ");
 
     n += vm_vfmt(line + n, sizeof line - n - 1, fmt, ap);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == DELETE)
+            line[i] = '?';
     line[n++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, n);
     (void)written; /* nowhere left to complain to */

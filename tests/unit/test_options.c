@@ -60,6 +60,7 @@ static const struct question questions[] = {
     {"brkk=0", 1, LINE("unknown option 'brkk'"), 1, ""},
     {"=1", 1, LINE("unknown option ''"), 1, ""},
     {" brk=0", 1, LINE("unknown option ' brk'"), 1, ""},
+    {"a\nb\033=1", 1, LINE("unknown option 'a?b?'"), 1, ""}, /* a line, whatever is quoted */
     /* What is good counts, before and behind what is bad. */
     {"a=b,brk=0,c", 2, LINE("unknown option 'a'") LINE("'c' has no value (key=value expected)"), 0, ""},
     {"brk=7,stats=x,brk=0", 1, BRK_RANGE, 0, "x"},
