@@ -17,6 +17,7 @@
 #include "os/meta.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "report/fidelity.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
 
@@ -80,6 +81,7 @@ static void after_fork_in_child(void)
 {
     vm_trace_stop();
     vm_mmu_forked();
+    vm_fidelity_forked();
     for (size_t i = 0; i < INNER_LOCKS; i++)
         vm_lock_forget_holder(inner_locks[i]);
     vm_heaps_fork_child(unlock_inner());

@@ -14,6 +14,7 @@
 #include "page/extent.h"
 #include "page/zone.h"
 #include "reclaim/limit.h"
+#include "report/fidelity.h"
 #include "report/stats.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
@@ -41,8 +42,10 @@ static void thread_begins(void)
 
 void vm_start(void)
 {
-    if (VM_LIKELY(VM_LOAD_ACQUIRE(&started)))
+    if (VM_LIKELY(VM_LOAD_ACQUIRE(&started))) {
+        vm_fidelity_tick();
         return;
+    }
     vm_lock(&start_lock);
     if (started) {
         vm_unlock(&start_lock);
@@ -54,9 +57,10 @@ void vm_start(void)
     vm_secret = (vm_os_secret() & ~((uint64_t)0xfc << 56)) | (uint64_t)0xf8 << 56;
     vm_secret += vm_is_sealed(VM_BLOCK_END); /* the one secret that would make the end of a list look like a block */
     vm_options_read(secure_getenv("VMALLOC_OPTIONS"));
-    if (vm_options.vm)
+    if (vm_options.vm || vm_options.vm_check[0])
         vm_mmu_full_start();
     vm_limits_set(vm_options.limit, vm_options.limit_hard);
+    vm_fidelity_start(vm_options.vm_check);
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
     vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();
@@ -87,4 +91,5 @@ __attribute__((destructor)) static void at_exit(void)
     vm_stats_flush_all();
     if (vm_stats_on)
         report_limits();
+    vm_fidelity_now();
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -229,4 +230,47 @@ void vm_os_append(int fd, const char *text, size_t bytes)
 {
     ssize_t written = write(fd, text, bytes);
     (void)written;
+}
+
+int vm_os_open_read(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }
+int vm_os_open_append(const char *path) { return open(path, O_WRONLY | O_APPEND | O_CLOEXEC); }
+void vm_os_close(int fd) { close(fd); }
+int vm_os_pid(void) { return (int)getpid(); }
+
+long vm_os_read_at(int fd, void *to, size_t bytes, uint64_t offset)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t got = pread(fd, (char *)to + done, bytes - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (long)done;
+}
+
+/* The kernel's struct pm_scan_arg and struct page_region (linux/fs.h of Linux 6.7, which older headers lack). */
+struct scan_region {
+    uint64_t start, end, categories;
+};
+struct scan {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t inverted, all_of, any_of, returned;
+};
+
+int vm_os_page_kind(int pagemap, uintptr_t page)
+{
+    struct scan_region region = {0, 0, 0};
+    struct scan s = {.size = sizeof s, .start = page, .end = page + vm_os.page_size, .vec = (uintptr_t)&region, .vec_len = 1};
+
+    s.any_of = s.returned = VM_OS_PAGE_ZERO | VM_OS_PAGE_HUGE;
+    int found = ioctl(pagemap, _IOWR('f', 16, struct scan), &s);
+    if (found < 0)
+        return -errno;
+    return found > 0 ? (int)region.categories : 0;
 }

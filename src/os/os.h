@@ -48,4 +48,19 @@ size_t vm_os_address_limit(void);
 int vm_os_make_file(const char *path);
 void vm_os_append(int fd, const char *text, size_t bytes);
 
+/* A descriptor to read a file, or to append to one that is there; -1.  Bytes read at an offset (fewer only at the end), or
+   -errno. */
+int vm_os_open_read(const char *path);
+int vm_os_open_append(const char *path);
+long vm_os_read_at(int fd, void *to, size_t bytes, uint64_t offset);
+void vm_os_close(int fd);
+
+int vm_os_pid(void);
+
+/* What the kernel says of the page beside the bits of /proc/self/pagemap (ioctl PAGEMAP_SCAN on a descriptor of it, Linux
+   6.7): a mask of VM_OS_PAGE_*, or -errno. */
+#define VM_OS_PAGE_ZERO (1 << 5) /* PAGE_IS_PFNZERO: the page of zeros that everybody shares */
+#define VM_OS_PAGE_HUGE (1 << 6) /* PAGE_IS_HUGE */
+int vm_os_page_kind(int pagemap, uintptr_t page);
+
 #endif

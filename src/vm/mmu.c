@@ -175,6 +175,20 @@ vm_pte vm_mmu_page(uintptr_t address)
     return e;
 }
 
+uint64_t vm_mmu_pages_with(uintptr_t from, uintptr_t to, vm_pte bits)
+{
+    bool entered = enter();
+    uint64_t count = 0;
+
+    for (size_t run; from < to; from += run) {
+        vm_pte e = vm_pgtab_run(&pages, from, &run);
+        run = vm_min(run, to - from);
+        count += (e & bits) == bits ? run >> VM_PAGE_SHIFT : 0;
+    }
+    leave(entered);
+    return count;
+}
+
 struct vm_mmu_faults vm_mmu_faults(void)
 {
     bool entered = enter();

@@ -96,11 +96,14 @@ VM_INLINE void vm_mmu_note_carved(uintptr_t first, size_t blocks, size_t size)
 /* After a fork, on both sides, before any lock is given back: what is present may be shared. */
 void vm_mmu_forked(void);
 
-/* Under the lock: calls f for every leaf in the order of addresses (see vm_pgtab_each). */
+/* Between begin and end: calls f for every leaf in the order of addresses (see vm_pgtab_each). */
 bool vm_mmu_pages_each(bool (*f)(void *ctx, uintptr_t base, size_t bytes, vm_pte *leaf), void *ctx);
 
 /* The leaf of this address, 0 when the shadow has none or is not complete.  Takes the lock. */
 vm_pte vm_mmu_page(uintptr_t address);
+
+/* 4 KiB pages of [from, to) that have a leaf with all these bits (VM_PTE_LEAF: any).  Takes the lock. */
+uint64_t vm_mmu_pages_with(uintptr_t from, uintptr_t to, vm_pte bits);
 
 struct vm_mmu_faults {
     uint64_t mapped_twice; /* pages that were entered while they had an owner */

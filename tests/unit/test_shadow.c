@@ -1,10 +1,15 @@
 /* Unit tests of the complete shadow page table (vm=1): changes of ranges against a plain array of pages, large leaves made,
-   split and folded, and what each event does to a page, with the invariants after every step.  Run by `make check`.
-   SEED sets the seed. */
+   split and folded, what each event does to a page, and the heap's shadow compared with the kernel's, which must find every
+   kind of fault that is put in on purpose.  Run by `make check`.  SEED sets the seed. */
 #include "unit.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "base/lock.h"
 #include "os/os.h"
+#include "report/fidelity.h"
 #include "vm/mmu.h"
 #include "vm/pgtab.h"
 
@@ -163,6 +168,7 @@ CHILD_CASE(events)
 {
     const vm_pte present = VM_PTE_PRESENT, out = VM_PTE_OUT, wrote = VM_PTE_ACCESSED | VM_PTE_DIRTY, zero = VM_PTE_ZERO;
 
+    vm_mmu_full = false;
     vm_mmu_note_mapped(BASE, PAGE, VM_KIND_EXTENT, descriptor);
     CHECK(vm_mmu_page(BASE) == 0); /* off: nothing is kept */
     vm_mmu_full_start();
@@ -259,11 +265,198 @@ CHILD_CASE(shortage)
     page_is(BASE, VM_PTE_ZERO);
 }
 
-int main(void)
+/* ---- Against the kernel ---- */
+
+/* The heap's own functions, under the names of the unit-test build. */
+extern void *vmt_malloc(size_t n), *vmt_calloc(size_t count, size_t n), *vmt_realloc(void *p, size_t n);
+extern void vmt_free(void *p);
+extern int vmt_malloc_trim(size_t pad);
+
+static struct vm_fidelity check_now(void)
 {
+    struct vm_fidelity f;
+
+    CHECK(vm_fidelity_check(&f) == 0);
+    return f;
+}
+
+static void all_is_true(void)
+{
+    struct vm_fidelity f = check_now();
+
+    CHECKF(vm_fidelity_violations(&f) == 0, "never-out %d returned %d foreign %d shared %d disowned %d twice %d lazy %d lost %d",
+           (int)f.never_out, (int)f.returned, (int)f.foreign, (int)f.shared, (int)f.disowned, (int)f.twice, (int)f.lazy, (int)f.lost);
+    CHECK(vm_mmu_check());
+}
+
+#define BLOCKS 600
+static unsigned char *block[BLOCKS];
+
+static void random_step(uint64_t *r)
+{
+    size_t i = below(r, BLOCKS), n = log_uniform(r, 22);
+
+    if (block[i] && one_in(r, 2)) {
+        vmt_free(block[i]);
+        block[i] = NULL;
+    } else {
+        unsigned char *p = block[i] ? vmt_realloc(block[i], n) : one_in(r, 3) ? vmt_calloc(1, n) : vmt_malloc(n);
+        CHECK(p);
+        block[i] = p;
+        if (one_in(r, 2))
+            memset(p, 1, n);
+        else
+            p[below(r, n)] = 1;
+    }
+    if (one_in(r, 400))
+        vmt_malloc_trim(0);
+}
+
+CHILD_CASE(a_heap_at_work)
+{
+    uint64_t r = unit_seed();
+    uint64_t pages = 0;
+
+    for (unsigned step = 0; step < 6000; step++) {
+        random_step(&r);
+        if (step % 300 == 0) {
+            all_is_true();
+            pages += check_now().resident;
+        }
+    }
+    CHECKF(pages > 20000, "only %d pages were compared", (int)pages);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    for (unsigned step = 0; step < 600; step++) { /* both sides, while pages are shared and while they are not any more */
+        random_step(&r);
+        if (step % 100 == 0)
+            all_is_true();
+    }
+    if (child == 0)
+        _exit(0);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    all_is_true();
+    CHECK(check_now().cow > 0);
+}
+
+static bool stop;
+
+static void *work(void *arg)
+{
+    uint64_t r = (uintptr_t)arg;
+    void *mine[64] = {NULL};
+
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        size_t i = below(&r, 64), n = log_uniform(&r, 20);
+        vmt_free(mine[i]);
+        if ((mine[i] = vmt_malloc(n)))
+            memset(mine[i], 1, n);
+    }
+    for (size_t i = 0; i < 64; i++)
+        vmt_free(mine[i]);
+    return NULL;
+}
+
+CHILD_CASE(beside_threads)
+{
+    uint64_t r = unit_seed();
+    pthread_t t[4];
+
+    for (unsigned i = 0; i < 4; i++)
+        CHECK(pthread_create(&t[i], NULL, work, (void *)(uintptr_t)next_random(&r)) == 0);
+    for (unsigned i = 0; i < 60; i++)
+        all_is_true();
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+    all_is_true();
+}
+
+/* Every kind of fault, each put in alone and taken out again. */
+CHILD_CASE(faults_are_found)
+{
+    const size_t bytes = 64 * VM_KIB * 16;
+    uintptr_t p = (uintptr_t)vmt_malloc(bytes);
+    struct vm_fidelity f;
+
+    memset((void *)p, 1, bytes);
+    vmt_free(vmt_malloc(100));
+    all_is_true();
+    vm_pte owner = vm_mmu_page(p);
+
+    vm_mmu_note(VM_MMU_PURGED, p + PAGE, 3 * PAGE);
+    f = check_now();
+    CHECK(f.returned == 3 && vm_fidelity_violations(&f) == 3);
+    vm_mmu_note(VM_MMU_OUT, p + PAGE, 3 * PAGE);
+    all_is_true();
+
+    vm_mmu_note(VM_MMU_UNMAPPED, p + 5 * PAGE, PAGE);
+    vm_mmu_note_mapped(p + 5 * PAGE, PAGE, vm_pte_owner_kind(owner), vm_pte_descriptor(owner));
+    f = check_now();
+    CHECK(f.never_out == 1 && vm_fidelity_violations(&f) == 1);
+    vm_mmu_note(VM_MMU_OUT, p + 5 * PAGE, PAGE);
+    all_is_true();
+
+    vm_mmu_note_owner(p + 7 * PAGE, 2 * PAGE, VM_KIND_ZONE, NULL);
+    f = check_now();
+    CHECK(f.disowned == 2 && vm_fidelity_violations(&f) == 2);
+    vm_mmu_note_owner(p + 7 * PAGE, 2 * PAGE, vm_pte_owner_kind(owner), vm_pte_descriptor(owner));
+    all_is_true();
+
+    int file = open("/proc/self/exe", O_RDONLY);
+    CHECK(mmap((void *)(p + 9 * PAGE), PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0) != MAP_FAILED);
+    CHECK(*(volatile unsigned char *)(p + 9 * PAGE) == 0x7f);
+    f = check_now();
+    CHECK(f.foreign == 1);
+    CHECK(mmap((void *)(p + 9 * PAGE), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    all_is_true();
+
+    vm_mmu_note_mapped(p, PAGE, vm_pte_owner_kind(owner), vm_pte_descriptor(owner));
+    f = check_now();
+    CHECK(f.twice == 1 && f.never_out == 1);
+}
+
+static void say(int fd) { CHECK(write(fd, "x", 1) == 1); }
+
+/* A child that fork's handlers know nothing of. */
+CHILD_CASE(a_fork_behind_our_back)
+{
+    char *p = vmt_malloc(VM_MIB);
+    int from[2], to[2];
+    char c;
+
+    memset(p, 1, VM_MIB);
+    int pagemap = vm_os_open_read("/proc/self/pagemap");
+    if (vm_os_page_kind(pagemap, (uintptr_t)p) < 0)
+        return; /* an older kernel does not tell shared pages from those of zeros */
+    CHECK(pipe(from) == 0 && pipe(to) == 0);
+    all_is_true();
+    long child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (child == 0) {
+        say(from[1]);
+        CHECK(read(to[0], &c, 1) == 1);
+        _exit(0);
+    }
+    CHECK(child > 0 && read(from[0], &c, 1) == 1);
+    struct vm_fidelity f = check_now();
+    CHECK(f.shared >= VM_MIB / PAGE && vm_fidelity_violations(&f) == f.shared);
+    say(to[1]);
+    CHECK(waitpid((pid_t)child, NULL, 0) == child);
+    all_is_true();
+}
+
+/* The heap reads its options before main: so they must be there before the program is. */
+int main(int argc, char **argv)
+{
+    if (!getenv("VMALLOC_OPTIONS") && argc > 0) {
+        setenv("VMALLOC_OPTIONS", "vm=1", 1);
+        execv("/proc/self/exe", argv);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_changes), cmocka_unit_test(large_leaves), CHILD_TEST(events), CHILD_TEST(moves),
-        CHILD_TEST(shortage),
+        CHILD_TEST(shortage), CHILD_TEST(a_heap_at_work), CHILD_TEST(beside_threads), CHILD_TEST(faults_are_found),
+        CHILD_TEST(a_fork_behind_our_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
