@@ -601,6 +601,13 @@ void vm_frames_stats(struct vm_frames_stats *s)
     vm_unlock(&vm_frames_lock);
 }
 
+size_t vm_mem_map_bytes(void)
+{
+    size_t bytes = VM_LOAD(&vm_brk.size);
+    return (bytes >> VM_FRAME_SHIFT) * sizeof(struct vm_page)
+        + (vm_align_up(bytes, VM_CHUNK_BYTES) >> VM_CHUNK_SHIFT) * sizeof(struct vm_chunk);
+}
+
 void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg)
 {
     vm_lock(&vm_frames_lock);

@@ -74,6 +74,9 @@ struct vm_frames_stats {
 };
 void vm_frames_stats(struct vm_frames_stats *s);
 
+/* Bytes of descriptors between the two ends of the brk heap. */
+size_t vm_mem_map_bytes(void);
+
 /* Calls f for the first frame of every slab; under vm_frames_lock. */
 void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg);
 

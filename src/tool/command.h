@@ -17,6 +17,7 @@ struct tool_command {
 };
 
 int cmd_sim(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 
 /* "vmalloc NAME: what" on stderr; return TOOL_FAILED and TOOL_USAGE (with a hint at --help). */

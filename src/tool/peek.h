@@ -101,6 +101,7 @@ struct peek_snapshot {
     size_t heaps;
     uint64_t brk_base, brk_top; /* of the brk heap: first chunk to the end of what is ours; 0: there is none */
     uint64_t metadata_mapped;   /* bytes */
+    uint64_t mem_map_used;      /* bytes of the brk heap's descriptors that describe frames of ours */
     bool moved;                 /* the heap changed while it was read, also at the last try */
     unsigned odd;               /* descriptors left out because they made no sense at that moment */
 };

@@ -270,6 +270,7 @@ static void take_mem_map(struct taking *t)
         return;
     t->s->brk_base = z.base;
     t->s->brk_top = z.top;
+    t->s->mem_map_used = zone_frames(t, &z) * l->size_of_page + zone_chunks(t, &z) * l->size_of_chunk;
     uint64_t end = z.chunks + (z.span >> l->CHUNK_SHIFT) * l->size_of_chunk;
     if (z.chunks > z.map && z.chunks - z.map < COPY_MAX)
         add_range(t, z.map, vm_align_up(end, 4096), PEEK_MEM_MAP);

@@ -8,6 +8,7 @@
 
 static const struct tool_command command[] = {
     {"sim", "the virtual-memory system as a machine, driven by a trace or a script", cmd_sim},
+    {"stat", "the account of a running program's heap, or a core file's", cmd_stat},
     {"trace", "record a program for vmalloc sim", cmd_trace},
 };
 #define COMMANDS (sizeof command / sizeof *command)

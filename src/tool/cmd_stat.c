@@ -1,0 +1,333 @@
+/* vmalloc stat: the account of a running process's heap, or a core file's: as text, JSON, or for Prometheus.  Reads the
+   process from outside (peek.h) and /proc/PID/stat; the process does nothing for it. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "report/figures.h"
+#include "sim/json.h"
+#include "tool/command.h"
+#include "tool/peek.h"
+
+static const char *const name = "stat";
+
+static const char usage[] =
+    "usage: vmalloc stat [OPTIONS] PID|CORE\n"
+    "\n"
+    "Says how much memory a program that runs with libvmalloc has in use, in slack, kept and for itself.  The program is\n"
+    "neither stopped nor slowed, and needs no preparation.  CORE is a core file of such a program.\n"
+    "\n"
+    "  -c, --classes      a table by size class\n"
+    "  -j, --json         as JSON\n"
+    "  -p, --prometheus   as Prometheus text, for node_exporter's textfile collector\n"
+    "  -h, --help         this\n";
+
+/* Of /proc/PID/stat. */
+struct process {
+    bool known;
+    char command[64];
+    uint64_t minor_faults, major_faults, rss_bytes;
+};
+
+struct stat {
+    pid_t pid;
+    const char *source; /* "process", "core" */
+    char version[16];
+    struct vm_figures f;
+    struct process process;
+    bool moved;
+    unsigned odd;
+};
+
+/* ---- Reading ---- */
+
+static void read_process(pid_t pid, struct process *p)
+{
+    char path[64], text[1024];
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *in = fopen(path, "re");
+    size_t n = in ? fread(text, 1, sizeof text - 1, in) : 0;
+    if (in)
+        fclose(in);
+    text[n] = '\0';
+    char *open = strchr(text, '('), *close = strrchr(text, ')');
+    if (!open || !close || close < open)
+        return;
+    snprintf(p->command, sizeof p->command, "%.*s", (int)(close - open - 1), open + 1);
+    long pages;
+    p->known = sscanf(close + 1, " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64
+                      " %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u %*u %ld", &p->minor_faults, &p->major_faults, &pages) == 3;
+    p->rss_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void add_range(struct vm_figures *f, const struct peek_range *r)
+{
+    uint64_t bytes = r->end - r->start;
+
+    switch (r->kind) {
+    case PEEK_SLAB: {
+        struct vm_figures_slab s = {r->class_id, bytes, r->block_size, r->capacity, r->carved, r->used, r->quiet};
+        vm_figures_add_slab(f, &s);
+        break;
+    }
+    case PEEK_FRAME_DIRTY: f->frames_dirty_bytes += bytes; break;
+    case PEEK_FRAME_CLEAN: f->frames_clean_bytes += bytes; break;
+    case PEEK_EXTENT_LIVE:
+        f->large_live_bytes += bytes;
+        f->large_live_blocks++;
+        break;
+    case PEEK_EXTENT_WARM:
+    case PEEK_EXTENT_DIRTY: f->extents_dirty_bytes += bytes; break;
+    case PEEK_EXTENT_CLEAN: f->extents_clean_bytes += bytes; break;
+    case PEEK_METADATA: f->metadata_bytes += bytes; break;
+    default: break;
+    }
+}
+
+static int read_heap(const char *what, struct stat *st, char *error)
+{
+    struct peek *p = peek_open(what, error);
+    struct peek_snapshot *s = p ? peek_snapshot(p, error) : NULL;
+
+    if (s) {
+        st->pid = p->pid;
+        st->source = p->core ? "core" : "process";
+        memcpy(st->version, p->version, sizeof st->version);
+        for (size_t i = 0; i < s->ranges; i++)
+            add_range(&st->f, &s->range[i]);
+        st->f.mem_map_bytes = s->mem_map_used;
+        st->f.heaps = s->heaps;
+        for (size_t i = 0; i < s->heaps; i++)
+            st->f.heaps_idle += s->heap[i].state == PEEK_HEAP_IDLE;
+        st->moved = s->moved;
+        st->odd = s->odd;
+        if (!p->core)
+            read_process(p->pid, &st->process);
+    }
+    peek_snapshot_free(s);
+    peek_close(p);
+    return s ? TOOL_OK : tool_failed(name, "%s", error);
+}
+
+/* ---- Derived ---- */
+
+static uint64_t live_bytes(const struct vm_figures *f) { return f->small_live_bytes + f->large_live_bytes; }
+static uint64_t live_blocks(const struct vm_figures *f) { return f->small_live_blocks + f->large_live_blocks; }
+static uint64_t kept_bytes(const struct vm_figures *f) { return f->frames_dirty_bytes + f->extents_dirty_bytes; }
+
+/* What was ever touched and may hold pages. */
+static uint64_t touched_bytes(const struct vm_figures *f) { return live_bytes(f) + f->slab_free_bytes + kept_bytes(f); }
+
+static double fragmentation(const struct vm_figures *f)
+{
+    uint64_t touched = touched_bytes(f);
+    return touched ? 1 - (double)live_bytes(f) / (double)touched : 0;
+}
+
+/* ---- Text ---- */
+
+static const char *human(uint64_t bytes)
+{
+    static char text[8][32];
+    static unsigned turn;
+    static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    char *t = text[turn++ % 8];
+    double n = (double)bytes;
+    unsigned u = 0;
+
+    for (; n >= 1024 && u < 4; u++)
+        n /= 1024;
+    snprintf(t, sizeof text[0], u ? "%.1f %s" : "%.0f %s", n, unit[u]);
+    return t;
+}
+
+static void line(const char *label, uint64_t bytes, const char *remark)
+{
+    printf("%-20s %12s%s%s\n", label, human(bytes), *remark ? "   " : "", remark);
+}
+
+static void print_text(const struct stat *st)
+{
+    const struct vm_figures *f = &st->f;
+    char remark[128];
+
+    printf("%s%s%d, libvmalloc %s%s\n", st->process.command, *st->process.command ? ", process " : "process ", (int)st->pid,
+           st->version, strcmp(st->source, "core") == 0 ? ", from a core file" : "");
+    snprintf(remark, sizeof remark, "%" PRIu64 " blocks", live_blocks(f));
+    line("live", live_bytes(f), remark);
+    snprintf(remark, sizeof remark, "%" PRIu64 " blocks", f->small_live_blocks);
+    line("  small", f->small_live_bytes, remark);
+    snprintf(remark, sizeof remark, "%" PRIu64 " blocks", f->large_live_blocks);
+    line("  large", f->large_live_bytes, remark);
+    line("slack in slabs", f->slab_free_bytes + f->slab_untouched_bytes + f->slab_tail_bytes, "");
+    line("  freed blocks", f->slab_free_bytes, "");
+    line("  never handed out", f->slab_untouched_bytes, "holds no pages but where it shares them, or frames are used again");
+    line("  tails", f->slab_tail_bytes, "behind the last block");
+    line("kept", kept_bytes(f), "free, and holds pages");
+    line("  frames", f->frames_dirty_bytes, "");
+    line("  large", f->extents_dirty_bytes, "");
+    line("address space", f->frames_clean_bytes + f->extents_clean_bytes, "free, and holds no pages");
+    line("metadata", f->metadata_bytes + f->mem_map_bytes, "");
+    printf("%-20s %12" PRIu64 "   %" PRIu64 " of them of ended threads\n", "heaps", f->heaps, f->heaps_idle);
+    printf("%-20s %10.1f %%   of %s that live, freed and kept blocks have come to is not live\n", "fragmentation",
+           100 * fragmentation(f), human(touched_bytes(f)));
+    if (st->process.known) {
+        line("resident (RSS)", st->process.rss_bytes, "of the whole process");
+        printf("%-20s %12" PRIu64 "   and %" PRIu64 " major\n", "page faults", st->process.minor_faults, st->process.major_faults);
+    }
+    puts("rounding of requests to classes: not recorded");
+    if (st->moved || st->odd)
+        printf("the heap changed while it was read: figures may be off (%u descriptors left out)\n", st->odd);
+}
+
+static void print_classes(const struct vm_figures *f)
+{
+    printf("\n%10s %8s %12s %12s %12s %12s %6s\n", "class", "slabs", "live", "free", "live bytes", "slab bytes", "used");
+    for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++) {
+        const struct vm_figures_class *c = &f->of_class[i];
+        if (c->slabs)
+            printf("%10" PRIu64 " %8" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12s %12s %5.1f%%\n", c->block_bytes, c->slabs,
+                   c->live_blocks, c->free_blocks, human(c->live_blocks * c->block_bytes), human(c->slab_bytes),
+                   100.0 * (double)(c->live_blocks * c->block_bytes) / (double)c->slab_bytes);
+    }
+}
+
+/* ---- JSON ---- */
+
+static void json_classes(struct vm_sim_json *j, const struct vm_figures *f)
+{
+    vm_sim_json_begin(j, "classes", '[');
+    for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++) {
+        const struct vm_figures_class *c = &f->of_class[i];
+        if (!c->slabs)
+            continue;
+        vm_sim_json_begin(j, NULL, '{');
+        vm_sim_json_number(j, "class_bytes", c->block_bytes);
+        vm_sim_json_number(j, "slabs", c->slabs);
+        vm_sim_json_number(j, "slab_bytes", c->slab_bytes);
+        vm_sim_json_number(j, "live_blocks", c->live_blocks);
+        vm_sim_json_number(j, "free_blocks", c->free_blocks);
+        vm_sim_json_end(j, '}');
+    }
+    vm_sim_json_end(j, ']');
+}
+
+static void print_json(const struct stat *st)
+{
+    struct vm_sim_json j = {.out = stdout};
+    const struct vm_figures *f = &st->f;
+
+    vm_sim_json_begin(&j, NULL, '{');
+    vm_sim_json_number(&j, "pid", (uint64_t)st->pid);
+    vm_sim_json_string(&j, "command", st->process.known ? st->process.command : NULL);
+    vm_sim_json_string(&j, "version", st->version);
+    vm_sim_json_string(&j, "source", st->source);
+    vm_sim_json_bool(&j, "moved", st->moved);
+    vm_sim_json_number(&j, "left_out", st->odd);
+#define FIGURE(figure, help) vm_sim_json_number(&j, #figure, f->figure);
+#include "report/figures.def"
+#undef FIGURE
+    vm_sim_json_double(&j, "fragmentation_ratio", fragmentation(f));
+    if (st->process.known) {
+        vm_sim_json_number(&j, "process_resident_bytes", st->process.rss_bytes);
+        vm_sim_json_number(&j, "process_minor_faults_total", st->process.minor_faults);
+        vm_sim_json_number(&j, "process_major_faults_total", st->process.major_faults);
+    }
+    json_classes(&j, f);
+    vm_sim_json_end(&j, '}');
+}
+
+/* ---- Prometheus ---- */
+
+/* The value of a label: backslash, quote and new line are escaped; what is no printable ASCII becomes an underscore. */
+static void print_label(const char *text)
+{
+    for (; *text; text++)
+        if (*text == '\\' || *text == '"')
+            printf("\\%c", *text);
+        else
+            putchar(*text >= ' ' && *text < 0x7f ? *text : '_');
+}
+
+static void print_metric(const struct stat *st, const char *metric, const char *type, const char *help, double value)
+{
+    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s %s\nvmalloc_%s{pid=\"%d\",command=\"", metric, help, metric, type, metric,
+           (int)st->pid);
+    print_label(st->process.command);
+    printf("\"} %.17g\n", value);
+}
+
+static void print_class_metric(const struct stat *st, const char *metric, const char *help, size_t field)
+{
+    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s gauge\n", metric, help, metric);
+    for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++) {
+        const struct vm_figures_class *c = &st->f.of_class[i];
+        if (!c->slabs)
+            continue;
+        printf("vmalloc_%s{pid=\"%d\",command=\"", metric, (int)st->pid);
+        print_label(st->process.command);
+        printf("\",class=\"%" PRIu64 "\"} %" PRIu64 "\n", c->block_bytes, *(const uint64_t *)((const char *)c + field));
+    }
+}
+
+static void print_prometheus(const struct stat *st)
+{
+#define FIGURE(figure, help) print_metric(st, #figure, "gauge", help, (double)st->f.figure);
+#include "report/figures.def"
+#undef FIGURE
+    print_metric(st, "fragmentation_ratio", "gauge", "share of live, freed and kept bytes that is not live", fragmentation(&st->f));
+    if (st->process.known) {
+        print_metric(st, "process_resident_bytes", "gauge", "resident set of the whole process", (double)st->process.rss_bytes);
+        print_metric(st, "process_minor_faults_total", "counter", "page faults that read nothing",
+                     (double)st->process.minor_faults);
+        print_metric(st, "process_major_faults_total", "counter", "page faults that read from a disk",
+                     (double)st->process.major_faults);
+    }
+#define CLASS(metric, field, help) print_class_metric(st, metric, help, offsetof(struct vm_figures_class, field))
+    CLASS("class_slabs", slabs, "slabs of the size class");
+    CLASS("class_slab_bytes", slab_bytes, "bytes in slabs of the size class");
+    CLASS("class_live_blocks", live_blocks, "blocks of the size class handed out");
+    CLASS("class_free_blocks", free_blocks, "freed blocks of the size class");
+#undef CLASS
+}
+
+/* ---- The command line ---- */
+
+int cmd_stat(int argc, char **argv)
+{
+    static const struct option options[] = {{"classes", no_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
+                                            {"prometheus", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
+    struct stat st = {.source = ""};
+    char error[PEEK_ERROR_MAX];
+    bool classes = false;
+    int c, form = 't';
+
+    while ((c = getopt_long(argc, argv, "cjph", options, NULL)) != -1)
+        switch (c) {
+        case 'c': classes = true; break;
+        case 'j':
+        case 'p': form = c; break;
+        case 'h': fputs(usage, stdout); return TOOL_OK;
+        default: return tool_usage(name, "no such option");
+        }
+    if (argc - optind != 1)
+        return tool_usage(name, argc == optind ? "no process id or core file given" : "one process or core file at a time");
+    int status = read_heap(argv[optind], &st, error);
+    if (status != TOOL_OK)
+        return status;
+    if (form == 'j') {
+        print_json(&st);
+    } else if (form == 'p') {
+        print_prometheus(&st);
+    } else {
+        print_text(&st);
+        if (classes)
+            print_classes(&st.f);
+    }
+    return TOOL_OK;
+}
