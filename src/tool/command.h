@@ -16,8 +16,11 @@ struct tool_command {
     int (*run)(int argc, char **argv); /* argv[0] is the name; returns the exit status */
 };
 
+int cmd_map(int argc, char **argv);
+int cmd_rss(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
+int cmd_tlb_pid(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 
 /* "vmalloc NAME: what" on stderr; return TOOL_FAILED and TOOL_USAGE (with a hint at --help). */

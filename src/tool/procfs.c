@@ -411,7 +411,7 @@ void procfs_pages_close(struct procfs_pages *p)
     p->fd = -1;
 }
 
-static int add_run(struct procfs_runs *runs, uint64_t start, uint64_t end, uint32_t flags)
+int procfs_runs_add(struct procfs_runs *runs, uint64_t start, uint64_t end, uint32_t flags)
 {
     struct procfs_run *last = runs->count ? &runs->run[runs->count - 1] : NULL;
 
@@ -479,7 +479,7 @@ int procfs_pages_read(struct procfs_pages *p, uint64_t start, uint64_t end, stru
         if (n < 0)
             return -errno;
         for (int i = 0; i < n; i++)
-            if (add_run(runs, region[i].start, region[i].end, flags_of_categories(region[i].categories)) != 0)
+            if (procfs_runs_add(runs, region[i].start, region[i].end, flags_of_categories(region[i].categories)) != 0)
                 return -ENOMEM;
         if (arg.walk_end <= start)
             break;
@@ -498,10 +498,10 @@ int procfs_pages_words(struct procfs_pages *p, uint64_t start, uint64_t end, str
         ssize_t got = pread(p->fd, word, want, (off_t)(at * sizeof *word));
         if (got < 0)
             return -errno;
-        if (got < (ssize_t)sizeof *word) /* past the end of the address space, or the process is gone */
-            break;
+        if (got < (ssize_t)sizeof *word) /* past the end of the address space, the process is gone, or it is no pagemap */
+            return -ENODATA;
         for (size_t i = 0; i < (size_t)got / sizeof *word; i++, at++)
-            if (add_run(runs, at * page, (at + 1) * page, flags_of_word(word[i])) != 0)
+            if (procfs_runs_add(runs, at * page, (at + 1) * page, flags_of_word(word[i])) != 0)
                 return -ENOMEM;
     }
     return 0;

@@ -88,6 +88,8 @@ int procfs_pages_read(struct procfs_pages *p, uint64_t start, uint64_t end, stru
 /* The same by the 64-bit words of the file, which know PROCFS_EXCLUSIVE; the zero page counts as present. */
 int procfs_pages_words(struct procfs_pages *p, uint64_t start, uint64_t end, struct procfs_runs *runs);
 
+/* Appends a run above all others; one that is neither present nor swapped is left out. */
+int procfs_runs_add(struct procfs_runs *runs, uint64_t start, uint64_t end, uint32_t flags);
 void procfs_runs_free(struct procfs_runs *runs);
 
 /* Bytes of [start, end) in runs that have all of `flags`.  *hint: where to begin; 0 at first, for ascending calls. */

@@ -7,8 +7,11 @@
 #include "tool/command.h"
 
 static const struct tool_command command[] = {
+    {"map", "what lies in every 2 MiB of a running process's heap", cmd_map},
+    {"rss", "why the RSS of a running process is what it is", cmd_rss},
     {"sim", "the virtual-memory system as a machine, driven by a trace or a script", cmd_sim},
     {"stat", "the account of a running program's heap, or a core file's", cmd_stat},
+    {"tlb", "how much of a running process's heap the TLB reaches", cmd_tlb_pid},
     {"trace", "record a program for vmalloc sim", cmd_trace},
 };
 #define COMMANDS (sizeof command / sizeof *command)

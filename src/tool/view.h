@@ -1,0 +1,68 @@
+/* One look at a process: the heap's ranges (tool/peek.h) laid over the pages that the kernel says are resident
+   (tool/procfs.h).  Used by rss, map and tlb.  The process runs on meanwhile: mappings are read before and after, and the
+   look is repeated, a few times at most, while they differ.
+
+   Every resident byte of the heap is in one of a piece's six shares:
+
+       resident = live + free + slack + kept + unused + meta
+
+   live    in blocks that the program has.  Which pages of a slab they lie on is known exactly for blocks of a page and
+           more, by the seals of the free ones; smaller ones are counted: each touches every page it lies on
+   free    in blocks of a slab that are free
+   slack   of a slab and no block: the end that holds no whole block, and what is not yet cut into blocks
+   kept    free frames and extents that hold pages
+   unused  the heap's, never handed out or given back, and resident all the same: the rest of huge pages
+   meta    descriptors, page tables, mem_map */
+#ifndef TOOL_VIEW_H
+#define TOOL_VIEW_H
+
+#include "tool/peek.h"
+#include "tool/procfs.h"
+
+#define VIEW_CHUNK (UINT64_C(1) << 21)
+#define VIEW_LOOKS 4
+
+enum view_kind { VIEW_SLAB, VIEW_FRAMES, VIEW_EXTENT_LIVE, VIEW_EXTENT_FREE, VIEW_META, VIEW_KINDS };
+
+struct view_piece {
+    uint64_t start, end; /* never across a multiple of VIEW_CHUNK */
+    uint64_t live, free, slack, kept, unused, meta;
+    uint64_t resident, huge, swapped; /* huge: bytes of `resident` mapped by huge entries */
+    uint64_t handed_out;              /* bytes in live blocks, resident or not */
+    uint32_t block_size;              /* SLAB */
+    uint32_t blocks;                  /* SLAB: handed out; EXTENT_LIVE: 1 in the piece that it starts in */
+    uint8_t kind;                     /* enum view_kind */
+    uint8_t class_id;                 /* SLAB */
+};
+
+struct view {
+    pid_t pid;
+    struct peek *peek;
+    struct procfs_totals totals;
+    struct procfs_maps maps;   /* with the figures of smaps */
+    struct procfs_pages pages;
+    struct procfs_runs runs;   /* pages of all mappings in which pieces lie */
+    struct view_piece *piece;  /* by address */
+    size_t count, room;
+    bool has_pages; /* pagemap could be read; else no shares: resident is not known by piece */
+    bool knows_huge;
+    bool moved;  /* mappings changed in every look */
+    int64_t drift; /* bytes: RSS after the look less RSS before it */
+};
+
+/* Looks at the process.  NULL after one line on stderr, which begins with the command's name. */
+struct view *view_open(const char *command, pid_t pid);
+void view_close(struct view *v);
+
+/* Resident bytes of a mapping that lie in no piece; `next` is the first piece that may reach into it. */
+uint64_t view_uncovered(const struct view *v, const struct procfs_mapping *m, size_t next);
+
+/* Where the library's exported block lies: its own mapping, or the program's when it is linked statically. */
+uint64_t view_library_address(const struct view *v);
+
+const char *view_version(const struct view *v); /* of the library */
+
+/* A decimal pid; 0 when the text is none. */
+pid_t view_parse_pid(const char *text);
+
+#endif
