@@ -22,6 +22,7 @@ int cmd_sim(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_tlb_pid(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+int cmd_where(int argc, char **argv);
 
 /* "vmalloc NAME: what" on stderr; return TOOL_FAILED and TOOL_USAGE (with a hint at --help). */
 int tool_failed(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -13,6 +13,7 @@ static const struct tool_command command[] = {
     {"stat", "the account of a running program's heap, or a core file's", cmd_stat},
     {"tlb", "how much of a running process's heap the TLB reaches", cmd_tlb_pid},
     {"trace", "record a program for vmalloc sim", cmd_trace},
+    {"where", "what an address of a running program is to its heap", cmd_where},
 };
 #define COMMANDS (sizeof command / sizeof *command)
 
