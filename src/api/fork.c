@@ -50,6 +50,7 @@ static void before_fork(void)
 {
     if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
         _IO_list_lock();
+    vm_lock_pass_on();
     vm_gate_close();
     unsigned held = innermost_held();
     vm_heaps_fork_lock(!may_wait_for_us(VM_RANK_HEAP, held));

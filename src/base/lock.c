@@ -1,6 +1,7 @@
 /* The futex mutex of lock.h, after U. Drepper, "Futexes Are Tricky" (2011), mutex2, with the holder in the word. */
 #include "base/lock.h"
 
+#include <limits.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 enum { WAIT_PRIVATE = 0 | 128, WAKE_PRIVATE = 1 | 128 };
 
 static __thread uint32_t self __attribute__((tls_model("initial-exec")));
+static __thread struct vm_lock *awaited __attribute__((tls_model("initial-exec"))); /* what lock_contended() waits for */
 static uint32_t last_self;
 
 uint32_t vm_thread_self(void)
@@ -36,6 +38,7 @@ static bool take(struct vm_lock *l, uint32_t mine)
 static VM_COLD void lock_contended(struct vm_lock *l)
 {
     uint32_t mine = vm_thread_self() << 1;
+    struct vm_lock *before = awaited;
 
     for (int spin = 0; spin < 100; spin++) {
         if (VM_LOAD(&l->word) == 0 && take(l, mine))
@@ -46,6 +49,7 @@ static VM_COLD void lock_contended(struct vm_lock *l)
         __asm__ volatile("yield");
 #endif
     }
+    awaited = l;
     /* Others may wait as well: who gets the lock from here on keeps the mark. */
     while (!take(l, mine | WAITERS)) {
         uint32_t now = VM_LOAD(&l->word);
@@ -56,6 +60,13 @@ static VM_COLD void lock_contended(struct vm_lock *l)
             continue;
         futex(&l->word, WAIT_PRIVATE, now | WAITERS);
     }
+    awaited = before;
+}
+
+void vm_lock_pass_on(void)
+{
+    if (awaited)
+        futex(&awaited->word, WAKE_PRIVATE, INT_MAX);
 }
 
 bool vm_trylock(struct vm_lock *l) { return take(l, vm_thread_self() << 1); }

@@ -47,6 +47,10 @@ void vm_lock_outer(struct vm_lock *l);
 void vm_gate_close(void);
 void vm_gate_open(void);
 
+/* For a signal handler that is going to wait: the thread it interrupted may have been woken to take a lock, which nobody
+   else is woken for until it does.  Wakes all others who wait for that lock. */
+void vm_lock_pass_on(void);
+
 /* For fork: takes the lock unless the caller has it (a signal handler that forks inside malloc), and undoes just that.
    Without `wait` it is only tried: its holder may be waiting for another lock, which the caller has.
    vm_unlock_after_fork() returns true when it was not taken; in the child, before that, vm_lock_forget_holder() frees a

@@ -186,6 +186,63 @@ CHILD_CASE(fork_inside_a_critical_section)
     CHECK(!vm_unlock_after_fork(&lock));
 }
 
+/* The thread that an unlock wakes may be in a signal handler before it takes the lock, and there wait for another one who
+   waits for that lock. */
+static struct {
+    bool handled, done;
+    int waiting;
+} baton;
+
+static void wait_for_the_other(int number)
+{
+    (void)number;
+    vm_lock_pass_on();
+    while (!VM_LOAD(&baton.done))
+        usleep(100);
+    VM_STORE(&baton.handled, true);
+}
+
+static void *interrupted(void *arg)
+{
+    __atomic_fetch_add(&baton.waiting, 1, __ATOMIC_SEQ_CST);
+    vm_lock(&lock);
+    vm_unlock(&lock);
+    while (!VM_LOAD(&baton.handled))
+        usleep(100);
+    return arg;
+}
+
+static void *the_other(void *arg)
+{
+    __atomic_fetch_add(&baton.waiting, 1, __ATOMIC_SEQ_CST);
+    vm_lock(&lock);
+    vm_unlock(&lock);
+    VM_STORE(&baton.done, true);
+    return arg;
+}
+
+CHILD_CASE(wake_is_passed_on)
+{
+    CHECK(signal(SIGUSR1, wait_for_the_other) != SIG_ERR);
+    for (unsigned i = 0; i < (UNIT_SANITIZED ? 20 : 300); i++) {
+        pthread_t t[2];
+        memset(&baton, 0, sizeof baton);
+        vm_lock(&lock);
+        CHECK(pthread_create(&t[0], NULL, interrupted, NULL) == 0);
+        while (VM_LOAD(&baton.waiting) != 1)
+            sched_yield();
+        usleep(300); /* so that it is the first in the queue; where it is not, there is nothing to show */
+        CHECK(pthread_create(&t[1], NULL, the_other, NULL) == 0);
+        while (VM_LOAD(&baton.waiting) != 2)
+            sched_yield();
+        usleep(300);
+        vm_unlock(&lock);
+        CHECK(pthread_kill(t[0], SIGUSR1) == 0);
+        pthread_join(t[0], NULL);
+        pthread_join(t[1], NULL);
+    }
+}
+
 static bool stop;
 
 static void *keep_busy(void *arg)
@@ -284,6 +341,7 @@ int main(void)
         CHILD_TEST(sleepers_wake),
         CHILD_TEST(fork_takes_a_free_lock),
         CHILD_TEST(fork_inside_a_critical_section),
+        CHILD_TEST(wake_is_passed_on),
         CHILD_TEST(fork_while_others_wait),
         CHILD_TEST(gate_keeps_others_out),
         CHILD_TEST(gate_and_fork),
