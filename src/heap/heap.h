@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "heap/class.h"
 #include "page/page.h"
+#include "reclaim/keep.h"
 
 #define VM_DIRECT_MAX 1024 /* direct[] finds the slab of requests up to here */
 #define VM_DIRECT_SLOTS (VM_DIRECT_MAX / VM_BLOCK_MIN + 1)
@@ -34,6 +35,8 @@ struct vm_outbox {
     uint32_t turn;                /* modulo VM_INBOXES: the list that the next batch goes to */
 };
 
+#define VM_SPARSE_FLOOR (2 * VM_MIB) /* what sparse slabs of a heap may always hold free */
+
 /* What the thread has done since it last handed it in; only kept when statistics are on (src/report/stats.c). */
 struct vm_counts {
     uint64_t allocs, frees, reallocs; /* calls */
@@ -51,8 +54,10 @@ struct vm_heap {
 
     /* Owner's, or the lock holder's while idle. */
     struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
-    struct vm_list quiet;               /* quiet slabs, the latest first; see page.h */
-    size_t quiet_bytes;                 /* derived: what they hold */
+    struct vm_list quiet, sparse;       /* quiet and sparse slabs, the latest first; see page.h */
+    size_t quiet_bytes;                 /* derived: what quiet slabs hold */
+    size_t sparse_bytes;                /* derived: what sparse slabs hold free */
+    struct vm_keep sparse_keep;         /* how much of that may stay */
     struct vm_outbox out[VM_OUTBOXES];
 
     struct vm_lock lock;
@@ -62,6 +67,7 @@ struct vm_heap {
     struct vm_heap *front;    /* owner's: the instrumented face of this heap, once made */
     struct vm_counts counts;  /* owner's */
     uint8_t state;            /* enum vm_heap_state; under vm_heaps_lock */
+    bool return_wanted;       /* the owner is asked to return what it can; set by any thread */
 
     /* Other threads'. */
     struct vm_block *inbox[VM_INBOXES] VM_ALIGNED(VM_CACHE_LINE); /* blocks freed by others, newest first */
@@ -114,7 +120,7 @@ unsigned vm_heaps_live(void);
 /* All heaps, newest first, linked by next. */
 struct vm_heap *vm_heaps_newest(void);
 
-/* Drains the caller's own heap and all idle ones, so that what can be empty is. */
+/* Returns to the frames, and from partly used slabs to the system, all that heaps can spare; see vm_slabs_return(). */
 void vm_heaps_collect(void);
 
 /* Runs when a thread first gets a heap; src/api arms the thread-exit destructor here. */

@@ -17,6 +17,12 @@
 #define QUIET_BYTES_ALL VM_MIB
 #define QUIET_BYTES_EACH (32 * VM_KIB)
 
+/* Free units of a slab are looked for when at most this many blocks a page, and half of all, are out: with more, at
+   random places, hardly a page (e^-3 = 5 %) has none. */
+#define SPARSE_PER_PAGE 3
+#define SPARSE_LIVE_SHARE 16 /* what sparse slabs may hold free: that part of the heap */
+#define UNITS 64             /* bits of vm_page.absent */
+
 /* Bytes that the last slab of the class to fill up, or to become empty, came to touch: a guess at what the next will.
    By any thread, without a lock. */
 static uint32_t expected[VM_CLASSES];
@@ -34,7 +40,29 @@ static void set_current(struct vm_heap *h, unsigned class_id, struct vm_page *sl
 
 static bool is_none(const struct vm_page *slab) { return slab == &vm_slab_none; }
 static bool has_free(const struct vm_page *slab) { return slab->free != VM_BLOCK_END; }
-static bool has_room(const struct vm_page *slab) { return slab->carved < slab->capacity; }
+static bool has_room(const struct vm_page *slab) { return slab->carved < slab->capacity || slab->absent; }
+static bool is_quiet(const struct vm_page *slab) { return slab->aside_bytes != 0 && slab->bias < 0; }
+static bool is_sparse(const struct vm_page *slab) { return slab->aside_bytes != 0 && slab->bias >= 0; }
+
+static void set_bias(struct vm_page *slab, int bias)
+{
+    slab->held = (uint32_t)((int)vm_slab_out(slab) - bias);
+    slab->bias = (int16_t)bias;
+}
+
+/* Pages, or as many as make the slab 64 units at most. */
+static size_t unit_bytes(const struct vm_page *slab)
+{
+    size_t unit = vm_os.page_size;
+
+    while (slab->frames * VM_FRAME_BYTES > UNITS * unit)
+        unit *= 2;
+    return unit;
+}
+
+/* The first block that begins at an offset or after it. */
+static size_t first_block_from(const struct vm_page *slab, size_t offset) { return (offset + slab->size - 1) / slab->size; }
+static struct vm_block *block_at(const struct vm_page *slab, size_t index) { return (struct vm_block *)(slab->start + index * slab->size); }
 
 /* Blocks to give life to: a page of them, or what is resident anyway. */
 static size_t next_batch(const struct vm_page *slab)
@@ -45,16 +73,37 @@ static size_t next_batch(const struct vm_page *slab)
     return vm_min(vm_max(page, vm_min(resident, CARVE_MAX)), slab->capacity - slab->carved);
 }
 
-/* Slow: gives life to the next blocks; free must be empty and there must be room. */
-static void carve(struct vm_page *slab)
+/* Slow: gives the blocks of the first absent unit life again; true when the first of them reads as zero. */
+static bool absent_to_free(struct vm_heap *h, struct vm_page *slab)
 {
-    size_t n = next_batch(slab);
-    char *first = (char *)slab->start + slab->carved * slab->size;
+    size_t unit = unit_bytes(slab), i = (size_t)__builtin_ctzll(slab->absent);
+    size_t first = first_block_from(slab, i * unit), end = first_block_from(slab, (i + 1) * unit);
 
-    vm_mmu_note_carved((uintptr_t)first, n, slab->size);
+    slab->absent &= slab->absent - 1;
+    vm_mmu_note_carved((uintptr_t)block_at(slab, first), end - first, slab->size);
+    for (size_t k = end; k-- > first;) {
+        struct vm_block *b = block_at(slab, k);
+        if (b->next || b->seal)
+            vm_fatal("malloc(): free block %p was written to, or freed once more, after it was freed", (void *)b);
+        vm_slab_push(slab, b);
+    }
+    if (h->sparse_keep.returned > 0)
+        vm_keep_fetched(&h->sparse_keep, unit, vm_os.now());
+    return (first + 1) * slab->size <= (i + 1) * unit;
+}
+
+/* Slow: gives life to the next blocks; free must be empty and there must be room.  True when the first of them reads as
+   zero. */
+static bool carve(struct vm_heap *h, struct vm_page *slab)
+{
+    if (slab->absent)
+        return absent_to_free(h, slab);
+    size_t n = next_batch(slab), from = slab->carved;
+    vm_mmu_note_carved((uintptr_t)block_at(slab, from), n, slab->size);
     for (size_t i = n; i-- > 0;)
-        vm_slab_push(slab, (struct vm_block *)(first + i * slab->size));
-    VM_STORE(&slab->carved, slab->carved + n);
+        vm_slab_push(slab, block_at(slab, from + i));
+    VM_STORE(&slab->carved, from + n);
+    return slab->virgin;
 }
 
 static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
@@ -63,22 +112,37 @@ static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *s
     set_current(h, class_id, slab);
 }
 
-static bool is_quiet(const struct vm_page *slab) { return slab->quiet_bytes != 0; }
+static void put_aside(struct vm_list *list, size_t *sum, struct vm_page *slab, size_t bytes)
+{
+    slab->aside_bytes = (uint32_t)bytes;
+    *sum += bytes;
+    vm_list_push_front(list, &slab->aside);
+}
+
+static void take_from(size_t *sum, struct vm_page *slab)
+{
+    *sum -= slab->aside_bytes;
+    slab->aside_bytes = 0;
+    vm_list_remove(&slab->aside);
+}
+
+static void from_sparse(struct vm_heap *h, struct vm_page *slab)
+{
+    if (is_sparse(slab))
+        take_from(&h->sparse_bytes, slab);
+}
 
 static void to_quiet(struct vm_heap *h, struct vm_page *slab)
 {
-    slab->held++;
-    slab->quiet_bytes = (uint32_t)(slab->carved * slab->size);
-    h->quiet_bytes += slab->quiet_bytes;
-    vm_list_push_front(&h->quiet, &slab->quiet);
+    from_sparse(h, slab);
+    put_aside(&h->quiet, &h->quiet_bytes, slab, slab->carved * slab->size);
+    set_bias(slab, -1);
 }
 
 static void from_quiet(struct vm_heap *h, struct vm_page *slab)
 {
-    slab->held--;
-    h->quiet_bytes -= slab->quiet_bytes;
-    slab->quiet_bytes = 0;
-    vm_list_remove(&slab->quiet);
+    take_from(&h->quiet_bytes, slab);
+    set_bias(slab, 0);
 }
 
 /* Partial lists have slabs with freed blocks in front of those that have only room. */
@@ -93,8 +157,9 @@ static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, str
     } else {
         if (is_quiet(slab))
             from_quiet(h, slab);
+        from_sparse(h, slab);
         slab->state = VM_SLAB_FULL;
-        slab->held = slab->wake;
+        set_bias(slab, (int)(slab->capacity - slab->wake));
         VM_STORE(&expected[class_id], (uint32_t)(slab->capacity * slab->size));
     }
 }
@@ -114,9 +179,16 @@ static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
     vm_frames_free(slab, frames, touched);
 }
 
+/* Blocks out at which a slab that was full is sparse; 0: not to be looked at before it is empty. */
+static int sparse_from(const struct vm_page *slab)
+{
+    size_t pages = slab->carved * slab->size / vm_os.page_size, n = vm_min(pages * SPARSE_PER_PAGE, slab->capacity / 2);
+    return n < vm_slab_out(slab) ? (int)n : 0;
+}
+
 static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
 {
-    slab->held = slab->capacity - slab->wake;
+    set_bias(slab, sparse_from(slab));
     slab->state = VM_SLAB_PARTIAL;
     vm_list_push_front(&h->partial[slab->class_id], &slab->list);
 }
@@ -125,7 +197,7 @@ static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
 static void retire_quiet(struct vm_heap *h, size_t bound)
 {
     while (h->quiet_bytes > bound) {
-        struct vm_page *slab = VM_CONTAINER_OF(h->quiet.prev, struct vm_page, quiet);
+        struct vm_page *slab = VM_CONTAINER_OF(h->quiet.prev, struct vm_page, aside);
         from_quiet(h, slab);
         if (slab->held == 0)
             empty_to_freed(h, slab);
@@ -140,14 +212,190 @@ static size_t quiet_bound(const struct vm_heap *h)
     return vm_max(QUIET_BYTES_ALL / vm_max(vm_heaps_live(), 1u), QUIET_BYTES_EACH);
 }
 
+/* Adds the bytes [from, to) of a slab to those that are free in its units. */
+static void add_free(uint32_t *free_bytes, size_t unit, size_t from, size_t to)
+{
+    for (size_t i = from / unit; from < to; i++) {
+        size_t end = vm_min(to, (i + 1) * unit);
+        free_bytes[i] += (uint32_t)(end - from);
+        from = end;
+    }
+}
+
+/* The units whose every byte is in free blocks; list: those that are not absent. */
+static uint64_t free_units(const struct vm_page *slab, const struct vm_block *list, size_t unit)
+{
+    uint32_t free_bytes[UNITS] = {0};
+    uint64_t units = 0;
+
+    for (const struct vm_block *b = list; b != VM_BLOCK_END; b = b->next) {
+        if (!vm_is_sealed(b))
+            vm_fatal("free(): free block %p was written to after it was freed", (const void *)b);
+        add_free(free_bytes, unit, (uintptr_t)b - slab->start, (uintptr_t)b - slab->start + slab->size);
+    }
+    for (uint64_t left = slab->absent; left; left &= left - 1) {
+        size_t i = (size_t)__builtin_ctzll(left);
+        size_t first = first_block_from(slab, i * unit), end = first_block_from(slab, (i + 1) * unit);
+        add_free(free_bytes, unit, first * slab->size, end * slab->size);
+    }
+    for (size_t i = 0; i < slab->carved * slab->size / unit; i++)
+        if (free_bytes[i] == unit)
+            units |= (uint64_t)1 << i;
+    return units & ~slab->absent;
+}
+
+static bool begins_in(const struct vm_page *slab, const struct vm_block *b, size_t unit, uint64_t units)
+{
+    return units >> ((uintptr_t)b - slab->start) / unit & 1;
+}
+
+/* Drops the blocks that begin in the units from a list, whose order stays, and puts the rest back. */
+static void keep_present(struct vm_page *slab, struct vm_block *list, size_t unit, uint64_t units)
+{
+    struct vm_block *first = NULL, *last = NULL;
+
+    for (struct vm_block *b = list, *next; b != VM_BLOCK_END; b = next) {
+        next = b->next;
+        if (begins_in(slab, b, unit, units))
+            continue;
+        if (last)
+            vm_block_seal(last, b);
+        else
+            first = b;
+        last = b;
+    }
+    if (last) {
+        vm_block_seal(last, slab->free); /* not empty when a signal handler freed in between */
+        VM_STORE_RELEASE(&slab->free, first);
+    }
+}
+
+/* The system refused: the blocks that begin there are as they were. */
+static void dropped_to_free(struct vm_page *slab, size_t unit, size_t from, size_t to)
+{
+    for (size_t k = first_block_from(slab, to * unit); k-- > first_block_from(slab, from * unit);)
+        vm_slab_push(slab, block_at(slab, k));
+}
+
+/* Returns units that hold free blocks only; bytes returned. */
+static size_t return_units(struct vm_page *slab)
+{
+    size_t unit = unit_bytes(slab), returned = 0;
+    struct vm_block *list = __atomic_exchange_n(&slab->free, VM_BLOCK_END, __ATOMIC_ACQ_REL);
+    uint64_t units = free_units(slab, list, unit);
+
+    keep_present(slab, list, unit, units);
+    for (size_t from = 0, to; from < UNITS; from = to) {
+        for (to = from; to < UNITS && (units >> to & 1) == (units >> from & 1);)
+            to++;
+        if (!(units >> from & 1))
+            continue;
+        if (vm_os.purge((char *)slab->start + from * unit, (to - from) * unit) != 0) {
+            dropped_to_free(slab, unit, from, to);
+            continue;
+        }
+        returned += (to - from) * unit;
+        vm_mmu_note(VM_MMU_LAZY, slab->start + from * unit, (to - from) * unit); /* a block may begin before and end here */
+        for (size_t i = from; i < to; i++)
+            if (first_block_from(slab, i * unit) < first_block_from(slab, (i + 1) * unit))
+                slab->absent |= (uint64_t)1 << i;
+    }
+    return returned;
+}
+
+/* Returns free units of a partial slab, whose place in its list depends on what it has left. */
+static size_t return_units_of_partial(struct vm_heap *h, struct vm_page *slab)
+{
+    size_t returned = return_units(slab);
+
+    if (!has_free(slab)) {
+        vm_list_remove(&slab->list);
+        vm_list_push_back(&h->partial[slab->class_id], &slab->list);
+    }
+    return returned;
+}
+
+/* Returns free units of sparse slabs, the longest sparse first, until the rest holds no more than `target`. */
+static void return_sparse(struct vm_heap *h, size_t target)
+{
+    size_t returned = 0;
+
+    while (h->sparse_bytes > target) {
+        struct vm_page *slab = VM_CONTAINER_OF(h->sparse.prev, struct vm_page, aside);
+        from_sparse(h, slab);
+        if (slab->state != VM_SLAB_PARTIAL)
+            continue; /* it serves again */
+        returned += return_units_of_partial(h, slab);
+    }
+    if (returned > 0)
+        vm_keep_returned(&h->sparse_keep, returned, vm_os.now());
+}
+
+static void to_sparse(struct vm_heap *h, struct vm_page *slab)
+{
+    size_t absent = (size_t)__builtin_popcountll(slab->absent) * unit_bytes(slab);
+    size_t free_bytes = (slab->carved - vm_slab_out(slab)) * slab->size;
+
+    from_sparse(h, slab);
+    if (free_bytes > absent)
+        put_aside(&h->sparse, &h->sparse_bytes, slab, free_bytes - absent);
+    if (h->sparse_bytes > h->sparse_keep.floor) {
+        size_t bound = vm_keep_bound(&h->sparse_keep, vm_frames_used() / (SPARSE_LIVE_SHARE / VM_KEEP_LIVE_SHARE), vm_os.now());
+        if (h->sparse_bytes > bound)
+            return_sparse(h, bound / 2);
+    }
+}
+
 void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
 {
-    if (slab->state == VM_SLAB_FULL)
+    if (slab->state == VM_SLAB_FULL) {
         full_to_partial(h, slab);
+    } else if (slab->bias > 0) {
+        set_bias(slab, slab->bias / 2);
+        to_sparse(h, slab);
+    }
     if (slab->held == 0) {
         to_quiet(h, slab);
         retire_quiet(h, quiet_bound(h));
     }
+}
+
+static void return_partial(struct vm_heap *h)
+{
+    for (unsigned id = 1; id < VM_CLASSES; id++) {
+        struct vm_list *l = h->partial[id].next, *last = h->partial[id].prev;
+        for (bool more = l != &h->partial[id]; more;) {
+            struct vm_page *slab = VM_CONTAINER_OF(l, struct vm_page, list);
+            more = l != last;
+            l = l->next;
+            from_sparse(h, slab);
+            return_units_of_partial(h, slab);
+        }
+    }
+}
+
+void vm_slabs_return(struct vm_heap *h)
+{
+    h->return_wanted = false;
+    vm_remote_flush(h);
+    vm_remote_drain(h);
+    retire_quiet(h, 0);
+    return_partial(h);
+}
+
+void vm_slabs_return_unused(struct vm_heap *h)
+{
+    struct vm_list *next;
+
+    for (struct vm_list *l = h->quiet.next; l != &h->quiet; l = next) {
+        struct vm_page *slab = VM_CONTAINER_OF(l, struct vm_page, aside);
+        next = l->next;
+        if (slab->state != VM_SLAB_PARTIAL || vm_slab_out(slab) != 0)
+            continue;
+        from_quiet(h, slab);
+        empty_to_freed(h, slab);
+    }
+    VM_STORE(&h->return_wanted, true);
 }
 
 /* Slow: a slab from fresh frames. */
@@ -172,7 +420,7 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
     slab->wake = vm_max(c->capacity / WAKE_SHARE, 1);
     slab->send_cost = c->size + VM_OUTBOX_BLOCK_COST;
     vm_list_init(&slab->list);
-    vm_list_init(&slab->quiet);
+    vm_list_init(&slab->aside);
     for (unsigned i = 1; i < c->frames; i++) {
         slab[i].tail = (uint8_t)i;
         VM_STORE(&slab[i].role, (uint8_t)VM_PAGE_TAIL);
@@ -194,6 +442,8 @@ struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh
     struct vm_page *slab, *other;
 
     *fresh = false;
+    if (VM_UNLIKELY(VM_LOAD(&h->return_wanted)))
+        vm_slabs_return(h);
     vm_remote_drain(h);
     slab = h->current[class_id];
     if (has_free(slab))
@@ -201,8 +451,7 @@ struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh
     /* Freed blocks before untouched ones, one's own before those of ended threads, those before fresh frames. */
     other = first_partial(h, class_id);
     if ((!other || !has_free(other)) && !is_none(slab) && has_room(slab)) {
-        carve(slab);
-        *fresh = slab->virgin;
+        *fresh = carve(h, slab);
         return slab;
     }
     if (!other && vm_heaps_adopt_slab(h, class_id))
@@ -218,10 +467,8 @@ struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh
     if (!is_none(slab))
         current_to_partial_or_full(h, class_id, slab);
     make_current(h, class_id, other);
-    if (!has_free(other)) {
-        carve(other);
-        *fresh = other->virgin;
-    }
+    if (!has_free(other))
+        *fresh = carve(h, other);
     return other;
 }
 
@@ -246,6 +493,7 @@ bool vm_slab_take_over(struct vm_heap *to, struct vm_heap *from, unsigned class_
     bool quiet = is_quiet(slab);
     if (quiet)
         from_quiet(from, slab);
+    from_sparse(from, slab);
     vm_list_remove(&slab->list);
     vm_list_push_front(&to->partial[class_id], &slab->list);
     if (quiet)
@@ -267,19 +515,29 @@ static long free_length(const struct vm_page *slab)
     return n;
 }
 
+static size_t absent_blocks(const struct vm_page *slab)
+{
+    size_t unit = unit_bytes(slab), n = 0;
+
+    for (uint64_t left = slab->absent; left; left &= left - 1) {
+        size_t i = (size_t)__builtin_ctzll(left);
+        n += first_block_from(slab, (i + 1) * unit) - first_block_from(slab, i * unit);
+    }
+    return n;
+}
+
 bool vm_slab_check(const struct vm_page *slab)
 {
     long n = free_length(slab);
 
-    if (n < 0 || n > (long)slab->carved || slab->carved > slab->capacity)
+    if (n < 0 || slab->carved > slab->capacity || vm_slab_out(slab) + (size_t)n + absent_blocks(slab) != slab->carved)
         return false;
-    uint64_t out = slab->carved - (uint64_t)n;
     switch (slab->state) {
     case VM_SLAB_CURRENT:
-        return slab->held == out + is_quiet(slab);
+        return slab->bias >= -is_quiet(slab);
     case VM_SLAB_PARTIAL:
-        return slab->held == out + is_quiet(slab) && slab->held > 0 && (n > 0 || has_room(slab));
+        return slab->held > 0 && slab->bias >= -is_quiet(slab) && (n > 0 || has_room(slab));
     default:
-        return slab->held == slab->wake - (uint64_t)n && slab->held > 0 && !has_room(slab) && !is_quiet(slab);
+        return slab->held > 0 && slab->bias == (int)(slab->capacity - slab->wake) && !has_room(slab) && !slab->aside_bytes;
     }
 }

@@ -14,6 +14,14 @@ void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab);
 /* Every current slab becomes partial, full or free, so that others can take them over. */
 void vm_slabs_park(struct vm_heap *h);
 
+/* Returns all that can be: what others freed is taken in, empty slabs and free pages inside partly used ones go back.  The
+   caller's own heap, or an idle one. */
+void vm_slabs_return(struct vm_heap *h);
+
+/* The same for the heap of another thread that is at work: only empty slabs which that thread does not serve from now;
+   the rest it returns itself when it next refills. */
+void vm_slabs_return_unused(struct vm_heap *h);
+
 /* A slab of from's partial list of the class becomes to's; false when there is none.  Both locks held. */
 bool vm_slab_take_over(struct vm_heap *to, struct vm_heap *from, unsigned class_id);
 

@@ -52,6 +52,8 @@ static struct vm_heap *make_heap(enum vm_heap_state state)
     for (unsigned i = 0; i < VM_CLASSES; i++)
         vm_list_init(&h->partial[i]);
     vm_list_init(&h->quiet);
+    vm_list_init(&h->sparse);
+    h->sparse_keep.floor = VM_SPARSE_FLOOR;
     vm_list_init(&h->idle_link);
     h->lock.rank = VM_RANK_HEAP;
     h->real = h;
@@ -203,17 +205,19 @@ void vm_heaps_collect(void)
     if (mine) {
         vm_lock_outer(&mine->lock);
         quiesce(mine);
+        vm_slabs_return(mine);
         vm_unlock(&mine->lock);
     }
-    vm_lock(&vm_heaps_lock);
-    for (struct vm_list *l = idle_heaps.next; l != &idle_heaps; l = l->next) {
-        struct vm_heap *idle = VM_CONTAINER_OF(l, struct vm_heap, idle_link);
-        if (!vm_trylock(&idle->lock))
+    for (struct vm_heap *h = VM_LOAD_ACQUIRE(&all_heaps); h; h = h->next) {
+        if (h == mine || vm_lock_is_mine(&h->lock))
             continue;
-        vm_remote_drain(idle);
-        vm_unlock(&idle->lock);
+        vm_lock_outer(&h->lock);
+        if (VM_LOAD(&h->state) == VM_HEAP_IDLE)
+            vm_slabs_return(h);
+        else
+            vm_slabs_return_unused(h);
+        vm_unlock(&h->lock);
     }
-    vm_unlock(&vm_heaps_lock);
 }
 
 /* Every heap, then the list.  A heap made in between is found on the second look, and made to wait for as well. */
@@ -283,13 +287,8 @@ void vm_heaps_fork_child(bool interrupted)
 static void count_slab(struct vm_page *slab, void *arg)
 {
     struct vm_heaps_stats *s = arg;
-    size_t carved = VM_LOAD(&slab->carved), used = VM_LOAD(&slab->held);
-    uint8_t state = VM_LOAD(&slab->state);
-
-    used += state == VM_SLAB_FULL ? carved - slab->wake : 0;
-    used -= VM_LOAD(&slab->quiet_bytes) != 0;
-    s->slab_bytes += carved * slab->size;
-    s->used_bytes += used * slab->size;
+    s->slab_bytes += VM_LOAD(&slab->carved) * slab->size;
+    s->used_bytes += vm_slab_out(slab) * slab->size;
 }
 
 void vm_heaps_stats(struct vm_heaps_stats *s)

@@ -8,22 +8,31 @@
 
    and each block with life is in exactly one place:
 
-       carved = handed out + |free| + (on its way home as a message)
+       carved = handed out + |free| + (on its way home as a message) + |absent|
 
-   `free` is one list: the owner's free pushes, malloc pops, the warmest block first.  `held` counts the blocks not on
-   it (and more, see below), and the free that brings it to 0 makes the owner look at the slab:
+   `free` is one list: the owner's free pushes, malloc pops, the warmest block first.  With
 
-       state     in                       held                at 0
-       CURRENT   heap->current[class]     carved - |free|     the slab is empty: quiet
-       PARTIAL   heap->partial[class]     carved - |free|     the slab is empty: quiet
-       FULL      no list                  wake - |free|       `wake` blocks came back: PARTIAL, held = capacity - wake
+       out = carved - |free| - |absent|      blocks not at home
+       held = out - bias
 
-   A quiet slab stands in heap->quiet as well and counts one more in `held`, which then never comes to 0: so it may serve
-   and become empty again and again at no cost.  What quiet slabs hold is bounded; when there is too much of it, the one
-   that became quiet first is looked at: if it is empty, its frames go back, else it is quiet no more.
+   the free that brings `held` to 0 makes the owner look at the slab, at the number of blocks out that bias says:
 
-   so that one test finds both what became empty and what is worth serving from again.  wake is 1/32 of the capacity, at
-   least 1: a slab that served again at its first free block would be full again at the next malloc.
+       state             in                     bias               at 0
+       FULL              no list                capacity - wake    `wake` blocks came back: PARTIAL
+       CURRENT, PARTIAL  current[], partial[]   n > 0              few blocks are out: sparse; bias becomes n / 2
+                                                0                  the slab is empty: quiet
+       quiet             and heap->quiet        -1                 never
+
+   so that one test finds what became empty, what is worth serving from again and what may have pages to spare.  wake is
+   1/32 of the capacity, at least 1: a slab that served again at its first free block would be full again at the next
+   malloc.
+
+   A quiet slab may serve and become empty again and again at no cost.  What quiet slabs hold is bounded; when there is
+   too much of it, the one that became quiet first is looked at: if it is empty, its frames go back, else it is quiet no
+   more.  A sparse slab stands in heap->sparse until it is full or quiet.  What sparse slabs hold free is bounded as well;
+   when there is too much of it, units (pages, or two) that hold nothing but free blocks go back to the system.  Blocks
+   whose first bytes lie in such a unit are absent: on no list, reading as zero, given life again when the list is empty,
+   before untouched ones.
 
    A free block holds its link and a seal, so that a write to a freed block, or a second free of it, shows:
 
@@ -64,12 +73,12 @@ struct vm_page {
     uint32_t held;         /* see the table above */
     uint8_t state;         /* enum vm_slab_state */
     bool virgin;           /* blocks not carved yet read as zero */
-    uint8_t pad0[2];
-    struct vm_list list;  /* PARTIAL: in heap->partial[class] */
-    struct vm_list quiet; /* quiet: in heap->quiet */
-    uint32_t quiet_bytes; /* its share of heap->quiet_bytes; 0: not quiet */
-    uint32_t resident;    /* bytes from its start that were resident when it was made */
-    uint8_t pad1[8];
+    int16_t bias;          /* see the table above */
+    struct vm_list list;   /* PARTIAL: in heap->partial[class] */
+    struct vm_list aside;  /* in heap->quiet (bias < 0) or heap->sparse */
+    uint32_t aside_bytes;  /* its share of heap->quiet_bytes or sparse_bytes; 0: in neither */
+    uint32_t resident;     /* bytes from its start that were resident when it was made */
+    uint64_t absent;       /* bit i: unit i was returned, and blocks begin in it */
 
     /* Shared line. */
     uint64_t magic;        /* see vm_block_index() */
@@ -90,6 +99,9 @@ struct vm_page {
 
 _Static_assert(sizeof(struct vm_page) == 128, "one owner line and one shared line");
 _Static_assert(offsetof(struct vm_page, magic) == 64, "the shared line starts at 64");
+
+/* Blocks that are not at home: handed out, or on their way as messages. */
+VM_INLINE size_t vm_slab_out(const struct vm_page *slab) { return (size_t)((int64_t)VM_LOAD(&slab->held) + VM_LOAD(&slab->bias)); }
 
 /* Random bits that seal free blocks; const: after start-up. */
 extern VM_HIDDEN uint64_t vm_secret;

@@ -418,7 +418,7 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
         c->free &= ~mask;
         clean_frames -= clean;
         dirty_frames -= n - clean;
-        used_frames += n;
+        VM_STORE(&used_frames, used_frames + n);
         if (clean > 0 && keep.returned > 0)
             vm_keep_fetched(&keep, clean * VM_FRAME_BYTES, vm_os.now());
         vm_age_used(&age, dirty_frames * VM_FRAME_BYTES);
@@ -436,6 +436,8 @@ void vm_page_reset(struct vm_page *p)
     VM_STORE(&p->role, (uint8_t)VM_PAGE_FREE);
     p->free = NULL;
     p->held = 0;
+    p->bias = 0;
+    p->absent = 0;
     p->state = 0;
     p->virgin = false;
     VM_STORE(&p->magic, (uint64_t)0);
@@ -502,7 +504,7 @@ void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
         touched -= vm_min(touched, FRAME_PARTS);
     }
     unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
-    used_frames -= n;
+    VM_STORE(&used_frames, used_frames - n);
     clean_frames += clean;
     vm_limit_uncharge(clean * VM_FRAME_BYTES); /* never touched */
     dirty_frames += n - clean;
@@ -589,6 +591,8 @@ struct vm_page *vm_page_of(uintptr_t address)
         return NULL;
     return page_at(vm_pte_descriptor(e), address);
 }
+
+size_t vm_frames_used(void) { return VM_LOAD(&used_frames) * VM_FRAME_BYTES; }
 
 void vm_frames_stats(struct vm_frames_stats *s)
 {

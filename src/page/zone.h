@@ -68,6 +68,9 @@ size_t vm_frames_kept(void);
 /* The descriptor of the frame that holds the address, whatever its role, or NULL when no zone has it. */
 struct vm_page *vm_page_of(uintptr_t address);
 
+/* Bytes in frames that are handed out; without a lock. */
+size_t vm_frames_used(void);
+
 struct vm_frames_stats {
     size_t in_use, free_dirty, free_clean; /* bytes in frames */
     size_t brk_bytes, zone_bytes;          /* bytes of frames in the brk heap and in mmap'd zones */

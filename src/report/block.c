@@ -18,14 +18,14 @@
 
 static VM_FACTS page_facts[] = {
     VM_FACT_STRUCT(page, struct vm_page),
-    PAGE(free), PAGE(held), PAGE(state), PAGE(quiet_bytes), PAGE(resident), PAGE(carved), PAGE(owner), PAGE(role),
-    PAGE(class_id), PAGE(tail), PAGE(frames), PAGE(size), PAGE(capacity), PAGE(wake), PAGE(start), PAGE(zone),
+    PAGE(free), PAGE(held), PAGE(state), PAGE(bias), PAGE(aside_bytes), PAGE(absent), PAGE(resident), PAGE(carved), PAGE(owner), PAGE(role),
+    PAGE(class_id), PAGE(tail), PAGE(frames), PAGE(size), PAGE(capacity), PAGE(start), PAGE(zone),
     VM_FACT_STRUCT(zone, struct vm_zone),
     ZONE(base), ZONE(span), ZONE(map), ZONE(chunks), ZONE(next), ZONE(top), ZONE(ready),
     VM_FACT_STRUCT(extent, struct vm_extent),
     EXTENT(base), EXTENT(size), EXTENT(state), EXTENT(zeroed),
     VM_FACT_STRUCT(heap, struct vm_heap),
-    HEAP(real), HEAP(quiet_bytes), HEAP(out), HEAP(next), HEAP(state), HEAP(inbox),
+    HEAP(real), HEAP(quiet_bytes), HEAP(sparse_bytes), HEAP(out), HEAP(next), HEAP(state), HEAP(inbox),
     VM_FACT_STRUCT(outbox, struct vm_outbox),
     OUTBOX(owner), OUTBOX(head),
     VM_FACT_FIELD(block, struct vm_block, next),

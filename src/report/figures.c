@@ -11,9 +11,8 @@ _Static_assert(VM_CLASSES <= VM_FIGURES_CLASSES, "every class has a place");
 /* The slab's owner works on meanwhile: what it is caught at may be off by the blocks of a moment, never out of bounds. */
 static void add_slab(struct vm_page *slab, void *arg)
 {
-    uint64_t carved = VM_LOAD(&slab->carved), held = VM_LOAD(&slab->held);
-    bool quiet = VM_LOAD(&slab->quiet_bytes) != 0;
-    uint64_t out = held + (VM_LOAD(&slab->state) == VM_SLAB_FULL ? carved - slab->wake : 0), used = out > quiet ? out - quiet : 0;
+    uint64_t carved = VM_LOAD(&slab->carved), used = vm_slab_out(slab);
+    bool quiet = VM_LOAD(&slab->bias) < 0;
     struct vm_figures_slab s = {slab->class_id, slab->frames * VM_FRAME_BYTES, slab->size, slab->capacity, carved,
                                 vm_min(used, carved), quiet};
 

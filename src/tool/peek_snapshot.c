@@ -20,8 +20,8 @@
 
 /* The fields that a snapshot needs, by struct. */
 #define FIELDS(X) \
-    X(page, held) X(page, state) X(page, quiet_bytes) X(page, carved) X(page, owner) X(page, role) X(page, class_id) \
-    X(page, frames) X(page, size) X(page, capacity) X(page, wake) X(page, start) X(page, zone) \
+    X(page, held) X(page, state) X(page, bias) X(page, carved) X(page, owner) X(page, role) X(page, class_id) \
+    X(page, frames) X(page, size) X(page, capacity) X(page, start) X(page, zone) \
     X(zone, base) X(zone, map) X(zone, chunks) X(zone, next) X(zone, top) X(zone, span) \
     X(chunk, free) X(chunk, clean) X(chunk, resident) \
     X(extent, base) X(extent, size) X(extent, state) X(extent, zeroed) \
@@ -297,12 +297,9 @@ static void take_slab(struct taking *t, const unsigned char *page, uint64_t star
     if (!r)
         return;
     /* As vm_heaps_stats() counts; see the table in page/page.h. */
-    int64_t used = (int64_t)get(page, l->page_held);
+    int64_t bias = (int16_t)get(page, l->page_bias), used = (int64_t)get(page, l->page_held) + bias;
     r->state = (uint8_t)get(page, l->page_state);
-    r->quiet = get(page, l->page_quiet_bytes) != 0;
-    if (r->state == l->SLAB_FULL)
-        used += (int64_t)carved - (int64_t)get(page, l->page_wake);
-    used -= r->quiet;
+    r->quiet = bias < 0;
     r->used = (uint32_t)(used < 0 ? 0 : vm_min((size_t)used, carved));
     r->descriptor = descriptor;
     r->owner = get(page, l->page_owner);

@@ -3,6 +3,8 @@
    own.  Run by `make check`, and by tests/stress/run with sanitizers.  SEED sets the seed. */
 #include "unit.h"
 
+#include <sys/mman.h>
+
 #include "heap/heap.h"
 #include "heap/heap_fast.h"
 #include "heap/slab.h"
@@ -24,6 +26,8 @@ static struct vm_page *slab_of(const void *p)
     CHECK(page->role == VM_PAGE_SLAB);
     return page;
 }
+
+static pthread_barrier_t meeting_point;
 
 static struct vm_heap *mine(void) { return vm_heap_mine(); }
 static void check(void) { CHECK(vmt_vmalloc_check()); }
@@ -121,20 +125,20 @@ CHILD_CASE(slab_states)
         vmt_free(a[i]);
         check();
     }
-    CHECK(first->state == VM_SLAB_PARTIAL && first->held == n - wake && free_blocks(first) == wake);
+    CHECK(first->state == VM_SLAB_PARTIAL && vm_slab_out(first) == n - wake && free_blocks(first) == wake);
     CHECK(mine()->partial[id].next == &first->list);
 
     /* The rest but one: still partial.  The last: it is quiet. */
     for (unsigned i = wake; i + 1 < n; i++)
         vmt_free(a[i]);
-    CHECK(first->state == VM_SLAB_PARTIAL && first->held == 1);
+    CHECK(first->state == VM_SLAB_PARTIAL && vm_slab_out(first) == 1);
     check();
     vmt_free(a[n - 1]);
-    CHECK(first->state == VM_SLAB_PARTIAL && first->quiet_bytes > 0 && first->held == 1);
+    CHECK(first->state == VM_SLAB_PARTIAL && first->aside_bytes > 0 && first->bias == -1 && first->held == 1);
     check();
     vmt_free(extra);
-    CHECK(second->state == VM_SLAB_CURRENT && second->quiet_bytes > 0 && second->held == 1);
-    CHECK(mine()->current[id] == second && mine()->quiet_bytes == first->quiet_bytes + second->quiet_bytes);
+    CHECK(second->state == VM_SLAB_CURRENT && second->aside_bytes > 0 && second->held == 1);
+    CHECK(mine()->current[id] == second && mine()->quiet_bytes == first->aside_bytes + second->aside_bytes);
     check();
     vmt_malloc_trim(0); /* looks at quiet slabs */
     CHECK(first->role == VM_PAGE_FREE && first->carved == 0 && vm_list_empty(&mine()->partial[id]));
@@ -171,6 +175,176 @@ CHILD_CASE(quiet_slabs_are_bounded)
         if (mine()->current[id] != &vm_slab_none)
             held += mine()->current[id]->carved * mine()->current[id]->size;
     CHECK(held <= VM_MIB && held == mine()->quiet_bytes && used() == 0);
+}
+
+/* ---- Free pages of partly used slabs ---- */
+
+static size_t resident_in(const struct vm_page *slab)
+{
+    unsigned char there[8 * VM_FRAME_BYTES / 4096];
+    size_t pages = slab->frames * VM_FRAME_BYTES / 4096, n = 0;
+
+    CHECK(vm_os.page_size == 4096 && mincore((void *)slab->start, pages * 4096, there) == 0);
+    for (size_t i = 0; i < pages; i++)
+        n += there[i] & 1;
+    return n * 4096;
+}
+
+static size_t absent_bytes;
+
+static void sum_absent(struct vm_page *slab, void *arg)
+{
+    (void)arg;
+    absent_bytes += (size_t)__builtin_popcountll(slab->absent) * 4096;
+    if (slab->frames <= 4)
+        for (unsigned i = 0; i < 64; i++) /* nobody touched it since, but for the end of a block that begins before */
+            CHECK(!(slab->absent >> i & 1) || (i + 1) * 4096u <= slab->carved * slab->size);
+}
+
+static bool refuse_purging;
+static int (*real_purge)(void *, size_t);
+static int purge_or_not(void *base, size_t bytes) { return refuse_purging ? -ENOMEM : real_purge(base, bytes); }
+
+/* Nine in ten blocks of a size are freed at random: pages that hold free blocks only go back, what lives stays whole, and
+   what is asked for again reads as zero where it must and is nobody else's. */
+static void sparse_round(uint64_t r, size_t size, bool refused)
+{
+    enum { BYTES = 24 << 20 };
+    size_t n = BYTES / size, live = 0;
+    unsigned char **p = own_memory(n * sizeof *p);
+
+    refuse_purging = refused;
+    for (size_t i = 0; i < n; i++) {
+        p[i] = vmt_malloc(size);
+        fill(p[i], size, i, false);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (below(&r, 10)) {
+            vmt_free(p[i]);
+            p[i] = NULL;
+        }
+    check();
+    vm_heaps_collect();
+    check();
+    absent_bytes = 0;
+    vm_slabs_each(sum_absent, NULL);
+    CHECKF(refused ? absent_bytes == 0 : absent_bytes > 0 || size < 256, "%zu bytes absent, size %zu, refused %d", absent_bytes, size, refused);
+    for (size_t i = 0; i < n; i++)
+        if (p[i]) {
+            live++;
+            CHECK(wrong_at(p[i], size, size, i, false) == SIZE_MAX);
+        }
+    CHECK(used() == live * class_of(size)->size);
+    for (size_t i = 0; i < n; i++)
+        if (!p[i]) {
+            p[i] = vmt_calloc(1, size);
+            for (size_t k = 0; k < size; k++)
+                CHECK(p[i][k] == 0);
+            fill(p[i], size, i, false);
+        }
+    check();
+    for (size_t i = 0; i < n; i++) {
+        CHECK(wrong_at(p[i], size, size, i, false) == SIZE_MAX);
+        vmt_free(p[i]);
+    }
+    check();
+    munmap(p, n * sizeof *p);
+}
+
+CHILD_CASE(pages_of_sparse_slabs_go_back)
+{
+    static const size_t size[] = {48, 256, 1000, 3000, 5000, 16384, 30000, 100000};
+
+    uint64_t r = unit_seed();
+
+    real_purge = vm_os.purge;
+    vm_os.purge = purge_or_not;
+    for (unsigned i = 0; i < sizeof size / sizeof *size; i++) {
+        sparse_round(r, size[i], false);
+        sparse_round(r, size[i], true);
+    }
+}
+
+/* They go back by themselves, when there are many, and a page is really gone. */
+CHILD_CASE(sparse_slabs_are_bounded)
+{
+    enum { N = 40000, SIZE_OF_THEM = 2048 };
+    static void *p[N];
+    struct vm_page *slab = NULL;
+
+    for (unsigned i = 0; i < N; i++)
+        p[i] = vmt_malloc(SIZE_OF_THEM);
+    for (unsigned i = 0; i < N; i++)
+        if (i % 32) {
+            vmt_free(p[i]);
+            CHECK(mine()->sparse_bytes <= vm_max(VM_SPARSE_FLOOR, vm_frames_used() / 16));
+        } else if (i < N / 2) {
+            slab = slab_of(p[i]);
+        }
+    check();
+    CHECK(slab->absent != 0 && resident_in(slab) < slab->carved * slab->size / 2);
+}
+
+/* A second free of a block whose page went back is found when the block is to be handed out again. */
+static void free_absent_twice(void *arg)
+{
+    (void)arg;
+    enum { N = 40000, SIZE_OF_THEM = 2048 };
+    static void *p[N];
+
+    for (unsigned i = 0; i < N; i++)
+        p[i] = vmt_malloc(SIZE_OF_THEM);
+    for (unsigned i = 0; i < N; i++)
+        if (i % 32)
+            vmt_free(p[i]);
+    vm_heaps_collect();
+    vmt_free(p[3]); /* in a page of its own with p[2] */
+    for (unsigned i = 0; i < 2 * N; i++)
+        CHECK(vmt_malloc(SIZE_OF_THEM));
+}
+
+CHILD_CASE(double_free_of_an_absent_block)
+{
+    char text[200];
+    int status = child_status(free_absent_twice, NULL, text, sizeof text);
+
+    CHECKF(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strstr(text, "or freed once more"), "status %#x: %s", status, text);
+}
+
+/* Another thread that is at work gives what it does not serve from at once, and the rest when it next refills. */
+static void *holds_quiet_slabs(void *arg)
+{
+    static void *p[20000];
+
+    for (unsigned i = 0; i < 20000; i++)
+        p[i] = vmt_malloc(64 + i % 8 * 64);
+    for (unsigned i = 0; i < 20000; i++)
+        vmt_free(p[i]);
+    *(struct vm_heap **)arg = mine();
+    pthread_barrier_wait(&meeting_point);
+    pthread_barrier_wait(&meeting_point);
+    for (unsigned i = 0; i < 2000; i++)
+        p[i] = vmt_malloc(64);
+    for (unsigned i = 0; i < 2000; i++)
+        vmt_free(p[i]);
+    return NULL;
+}
+
+CHILD_CASE(others_are_asked_to_return)
+{
+    struct vm_heap *other;
+    pthread_t t;
+
+    CHECK(pthread_barrier_init(&meeting_point, NULL, 2) == 0);
+    CHECK(pthread_create(&t, NULL, holds_quiet_slabs, &other) == 0);
+    pthread_barrier_wait(&meeting_point);
+    size_t before = other->quiet_bytes;
+    vmt_malloc_trim(0);
+    CHECK(other->quiet_bytes < before && other->return_wanted);
+    pthread_barrier_wait(&meeting_point);
+    pthread_join(t, NULL);
+    CHECK(!other->return_wanted);
+    check();
 }
 
 /* A partial slab serves before a new one is made. */
@@ -698,6 +872,10 @@ int main(void)
         CHILD_TEST(slab_states),
         CHILD_TEST(quiet_slabs_are_bounded),
         CHILD_TEST(partial_serves_first),
+        CHILD_TEST(pages_of_sparse_slabs_go_back),
+        CHILD_TEST(sparse_slabs_are_bounded),
+        CHILD_TEST(double_free_of_an_absent_block),
+        CHILD_TEST(others_are_asked_to_return),
         CHILD_TEST(carving),
         CHILD_TEST(calloc_is_zero),
         CHILD_TEST(messages_come_home),
