@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/background.h"
 #include "api/mallinfo.h"
 #include "os/os.h"
 #include "page/extent.h"
@@ -28,6 +29,8 @@ VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
 
     vm_start();
     void *p = vm_heap_alloc(n, align, zero);
+    if (VM_UNLIKELY(VM_LOAD(&vm_limits.charged) >= VM_LOAD(&vm_background_from)))
+        vm_background_make();
     vm_stats_alloc(p);
     vm_trace_alloc(p);
     errno = p ? saved : ENOMEM;

@@ -12,12 +12,14 @@
 #include <pthread.h>
 
 #include "api/api.h"
+#include "api/background.h"
 #include "base/lock.h"
 #include "heap/heap.h"
 #include "os/meta.h"
 #include "page/extent.h"
 #include "page/zone.h"
 #include "report/fidelity.h"
+#include "reclaim/limit.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
 
@@ -85,8 +87,12 @@ static void after_fork_in_child(void)
     vm_fidelity_forked();
     for (size_t i = 0; i < INNER_LOCKS; i++)
         vm_lock_forget_holder(inner_locks[i]);
-    vm_heaps_fork_child(unlock_inner());
+    bool interrupted = unlock_inner();
+    vm_heaps_fork_child(interrupted);
     vm_heaps_fork_unlock();
+    if (!interrupted) /* other threads may have had memory in hand that is charged and counted nowhere else */
+        vm_limit_recount(vm_frames_held() + vm_extents_held());
+    vm_background_forked();
     vm_gate_open();
     if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
         _IO_list_resetlock();

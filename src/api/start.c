@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/background.h"
 #include "base/fail.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -32,6 +33,7 @@ static void thread_ends(void *round)
     if (round == (void *)1 && pthread_setspecific(thread_end_key, (void *)2) == 0)
         return;
     vm_thread_end();
+    vm_background_thread_ends();
 }
 
 static void thread_begins(void)
@@ -68,13 +70,21 @@ void vm_start(void)
     vm_heaps_start(counting || tracing);
     have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;
     vm_thread_begin_hook = thread_begins;
+    vm_background_start();
     VM_STORE_RELEASE(&started, true);
     vm_unlock(&start_lock);
     vm_fork_start();
 }
 
 /* So that even a program that never allocates before it starts threads registers its fork handlers first. */
-__attribute__((constructor(101))) static void at_load(void) { vm_start(); }
+__attribute__((constructor(101))) static void at_load(void)
+{
+    vm_start();
+    if (vm_options.background) {
+        thread_begins(); /* so that the end of the main thread is seen, even if it never allocates */
+        vm_background_ready();
+    }
+}
 
 /* One line for who asked for statistics and set limits that mattered. */
 static void report_limits(void)

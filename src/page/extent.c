@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "os/meta.h"
 #include "os/os.h"
+#include "os/sleeper.h"
 #include "reclaim/keep.h"
 #include "reclaim/limit.h"
 #include "reclaim/policy.h"
@@ -514,6 +515,7 @@ void vm_extent_free(struct vm_extent *e)
     size_t bound = keep_bound();
     if (dirty_bytes + e->size <= bound) {
         live_to_warm(e);
+        vm_sleeper_rouse();
         vm_unlock(&vm_extents_lock);
         return;
     }
@@ -522,6 +524,7 @@ void vm_extent_free(struct vm_extent *e)
     return_dirty(bound);
     if (clean_bytes > CLEAN_MAX)
         return_clean(CLEAN_MAX / 2);
+    vm_sleeper_rouse();
     vm_unlock(&vm_extents_lock);
 }
 
@@ -544,6 +547,7 @@ static bool shrink(struct vm_extent *e, size_t size)
     size_t bound = keep_bound();
     if (dirty_bytes > bound)
         return_dirty(bound);
+    vm_sleeper_rouse();
     return true;
 }
 
@@ -722,6 +726,7 @@ size_t vm_extents_age(uint64_t decay_ns)
 }
 
 size_t vm_extents_kept(void) { return VM_LOAD(&dirty_bytes); }
+size_t vm_extents_held(void) { return vm_extents_kept() + VM_LOAD(&live_bytes); }
 
 void vm_extents_settle(void)
 {

@@ -17,6 +17,7 @@
 #include "base/lock.h"
 #include "os/meta.h"
 #include "os/os.h"
+#include "os/sleeper.h"
 #include "reclaim/keep.h"
 #include "reclaim/limit.h"
 #include "reclaim/policy.h"
@@ -512,6 +513,7 @@ void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
     size_t bound = keep_bound();
     if (dirty_frames > bound)
         purge_frames(bound / 2);
+    vm_sleeper_rouse();
     vm_unlock(&vm_frames_lock);
 }
 
@@ -579,6 +581,7 @@ size_t vm_frames_age(uint64_t decay_ns)
 }
 
 size_t vm_frames_kept(void) { return VM_LOAD(&dirty_frames) * VM_FRAME_BYTES; }
+size_t vm_frames_held(void) { return vm_frames_kept() + VM_LOAD(&used_frames) * VM_FRAME_BYTES; }
 
 struct vm_page *vm_page_of(uintptr_t address)
 {

@@ -62,8 +62,9 @@ bool vm_frames_trim(size_t pad);
 size_t vm_frames_keep(size_t bytes);
 size_t vm_frames_age(uint64_t decay_ns);
 
-/* Bytes of free frames that are kept; without a lock. */
+/* Bytes of free frames that are kept, and these with the ones in use; without a lock. */
 size_t vm_frames_kept(void);
+size_t vm_frames_held(void);
 
 /* The descriptor of the frame that holds the address, whatever its role, or NULL when no zone has it. */
 struct vm_page *vm_page_of(uintptr_t address);

@@ -47,3 +47,5 @@ void vm_limit_note_failure(size_t bytes)
     if (hard != SIZE_MAX && (bytes > hard || VM_LOAD(&vm_limits.charged) > hard - bytes))
         __atomic_fetch_add(&vm_limits.refused, 1, __ATOMIC_RELAXED);
 }
+
+void vm_limit_recount(size_t bytes) { VM_STORE(&vm_limits.charged, bytes); }

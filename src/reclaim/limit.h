@@ -30,6 +30,9 @@ bool vm_limit_charge(size_t bytes);
 void vm_limit_recharge(size_t bytes);
 void vm_limit_uncharge(size_t bytes);
 
+/* In the child of a fork: that much is charged. */
+void vm_limit_recount(size_t bytes);
+
 /* A request of `bytes` failed: counts it when that was the hard limit's doing. */
 void vm_limit_note_failure(size_t bytes);
 

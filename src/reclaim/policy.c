@@ -7,12 +7,14 @@ uint64_t vm_age_interval(uint64_t decay_ns) { return decay_ns < VM_POLICY_LOOKS 
 
 size_t vm_age_look(struct vm_age *a, size_t kept, uint64_t now, uint64_t decay_ns, bool strained)
 {
+    uint64_t interval = vm_age_interval(decay_ns);
+
     if (strained) {
         a->low = 0;
         a->looked = now;
         return 0;
     }
-    if (a->looked != 0 && now >= a->looked && now - a->looked < vm_age_interval(decay_ns))
+    if (a->looked != 0 && now >= a->looked && now - a->looked < interval - interval / VM_POLICY_EARLY)
         return kept;
     size_t inactive = a->looked == 0 ? 0 : vm_min(a->low, kept);
     a->low = kept - inactive;

@@ -11,6 +11,7 @@
 #include "base/base.h"
 
 #define VM_POLICY_LOOKS 2             /* in a decay time */
+#define VM_POLICY_EARLY 8             /* a look may come that part of the interval early: the clock is a coarse one */
 #define VM_POLICY_STRAINED_SHARE 64   /* under strain, keep up to live / 64 ... */
 #define VM_POLICY_STRAINED_MAX ((size_t)1 << 20) /* ... but no more than this, bytes */
 
@@ -27,7 +28,7 @@ VM_INLINE void vm_age_used(struct vm_age *a, size_t kept)
 }
 
 /* How many of the `kept` bytes may stay at time now; those that go back are the ones freed first.  Nothing goes before
-   half a decay time has passed since the last look, but under strain everything does. */
+   half a decay time has passed, or nearly so, since the last look, but under strain everything does. */
 size_t vm_age_look(struct vm_age *a, size_t kept, uint64_t now, uint64_t decay_ns, bool strained);
 
 /* Nanoseconds from one look to the next, at least 1. */

@@ -14,7 +14,7 @@ static void idle_memory_goes_at_the_second_look(void **state)
     struct vm_age a = {0};
 
     assert_int_equal(look(&a, 100, T0), 100);
-    assert_int_equal(look(&a, 100, T0 + SECOND / 2 - 1), 100); /* no look yet */
+    assert_int_equal(look(&a, 100, T0 + SECOND / 2 - SECOND / 16 - 1), 100); /* no look yet */
     assert_int_equal(look(&a, 100, T0 + SECOND / 2), 0);
     assert_int_equal(look(&a, 0, T0 + SECOND), 0);
 }
