@@ -21,6 +21,7 @@ int cmd_rss(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_tlb_pid(int argc, char **argv);
+int cmd_tlb(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_where(int argc, char **argv);
 

@@ -11,7 +11,7 @@ static const struct tool_command command[] = {
     {"rss", "why the RSS of a running process is what it is", cmd_rss},
     {"sim", "the virtual-memory system as a machine, driven by a trace or a script", cmd_sim},
     {"stat", "the account of a running program's heap, or a core file's", cmd_stat},
-    {"tlb", "how much of a running process's heap the TLB reaches", cmd_tlb_pid},
+    {"tlb", "hits and misses of data TLBs in a trace, reach in a process, counters of the processor", cmd_tlb},
     {"trace", "record a program for vmalloc sim", cmd_trace},
     {"where", "what an address of a running program is to its heap", cmd_where},
 };
