@@ -16,6 +16,7 @@
 #include "page/zone.h"
 #include "reclaim/limit.h"
 #include "report/fidelity.h"
+#include "report/share.h"
 #include "report/stats.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
@@ -46,6 +47,7 @@ void vm_start(void)
 {
     if (VM_LIKELY(VM_LOAD_ACQUIRE(&started))) {
         vm_fidelity_tick();
+        vm_share_tick();
         return;
     }
     vm_lock(&start_lock);
@@ -71,6 +73,7 @@ void vm_start(void)
     have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;
     vm_thread_begin_hook = thread_begins;
     vm_background_start();
+    vm_share_start(vm_options.share != 0);
     VM_STORE_RELEASE(&started, true);
     vm_unlock(&start_lock);
     vm_fork_start();
@@ -102,4 +105,5 @@ __attribute__((destructor)) static void at_exit(void)
     if (vm_stats_on)
         report_limits();
     vm_fidelity_now();
+    vm_share_end();
 }

@@ -202,6 +202,43 @@ void *vm_os_map_file(const char *path, size_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
+/* Written rather than only made long: a full disk shows here and not as a SIGBUS later. */
+void *vm_os_make_shared(const char *path, size_t bytes)
+{
+    static const char zeros[1024];
+    void *p = MAP_FAILED;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return NULL;
+    bytes = vm_align_up(bytes, vm_os.page_size);
+    bool written = true;
+    for (size_t at = 0; written && at < bytes; at += sizeof zeros)
+        written = write(fd, zeros, sizeof zeros) == (ssize_t)sizeof zeros;
+    if (written)
+        p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (p != MAP_FAILED)
+        return p;
+    unlink(path);
+    return NULL;
+}
+
+bool vm_os_remove_marked(const char *path, const char *mark, size_t bytes)
+{
+    char start[64];
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    bool ours = bytes <= sizeof start && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid()
+        && st.st_nlink == 1 && (st.st_mode & 077) == 0 && read(fd, start, bytes) == (ssize_t)bytes
+        && memcmp(start, mark, bytes) == 0;
+    close(fd);
+    return ours && unlink(path) == 0;
+}
+
 size_t vm_os_address_limit(void)
 {
     struct rlimit limit;

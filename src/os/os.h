@@ -40,6 +40,14 @@ uint64_t vm_os_secret(void);
 /* Maps the first `bytes` of a file shared and writable; NULL when it cannot be (or is shorter). */
 void *vm_os_map_file(const char *path, size_t bytes);
 
+/* Makes a file of that many bytes (rounded to pages) for this user only, which must not be there yet, and maps it shared;
+   NULL when it cannot be made. */
+void *vm_os_make_shared(const char *path, size_t bytes);
+
+/* Removes a file that begins with the mark, if it is a regular one of this user's that nobody else may open and has no other
+   name.  True when it is gone. */
+bool vm_os_remove_marked(const char *path, const char *mark, size_t bytes);
+
 /* The soft limit on address space in bytes (RLIMIT_AS), SIZE_MAX when there is none. */
 size_t vm_os_address_limit(void);
 

@@ -12,6 +12,7 @@
 #include "sim/json.h"
 #include "tool/command.h"
 #include "tool/peek.h"
+#include "tool/shared.h"
 
 static const char *const name = "stat";
 
@@ -22,6 +23,8 @@ static const char usage[] =
     "neither stopped nor slowed, and needs no preparation.  CORE is a core file of such a program.\n"
     "\n"
     "  -c, --classes      a table by size class\n"
+    "  -s, --shared       what the program itself publishes with VMALLOC_OPTIONS=share=1; taken by itself where the system\n"
+    "                     forbids to read the program's memory\n"
     "  -j, --json         as JSON\n"
     "  -p, --prometheus   as Prometheus text, for node_exporter's textfile collector\n"
     "  -h, --help         this\n";
@@ -35,7 +38,8 @@ struct process {
 
 struct stat {
     pid_t pid;
-    const char *source; /* "process", "core" */
+    const char *source; /* "process", "core", "share" */
+    double age;         /* seconds since the figures were true; 0 but for "share" */
     char version[16];
     struct vm_figures f;
     struct process process;
@@ -89,7 +93,7 @@ static void add_range(struct vm_figures *f, const struct peek_range *r)
     }
 }
 
-static int read_heap(const char *what, struct stat *st, char *error)
+static bool read_heap(const char *what, struct stat *st, char *error)
 {
     struct peek *p = peek_open(what, error);
     struct peek_snapshot *s = p ? peek_snapshot(p, error) : NULL;
@@ -111,7 +115,44 @@ static int read_heap(const char *what, struct stat *st, char *error)
     }
     peek_snapshot_free(s);
     peek_close(p);
-    return s ? TOOL_OK : tool_failed(name, "%s", error);
+    return s != NULL;
+}
+
+/* The process id in a text of digits; 0: it is none. */
+static pid_t pid_of(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    return digits > 0 && digits < 10 && text[digits] == '\0' ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+static bool read_shared(pid_t pid, struct stat *st, char error[SHARED_ERROR_MAX])
+{
+    struct vm_share_page page;
+
+    if (!shared_read(pid, &page, error))
+        return false;
+    st->pid = pid;
+    st->source = "share";
+    st->age = (double)shared_age(&page) / 1e9;
+    st->f = page.figures;
+    memcpy(st->version, page.version, sizeof st->version);
+    read_process(pid, &st->process);
+    return true;
+}
+
+/* From the process's memory, or what it publishes. */
+static int read_all(const char *what, bool shared, struct stat *st)
+{
+    char error[PEEK_ERROR_MAX], shared_error[SHARED_ERROR_MAX];
+    pid_t pid = pid_of(what);
+
+    if (!shared && read_heap(what, st, error))
+        return TOOL_OK;
+    if (pid && read_shared(pid, st, shared_error))
+        return TOOL_OK;
+    if (!shared)
+        return tool_failed(name, "%s", error);
+    return tool_failed(name, "%s", pid ? shared_error : "--shared wants a process id");
 }
 
 /* ---- Derived ---- */
@@ -156,8 +197,12 @@ static void print_text(const struct stat *st)
     const struct vm_figures *f = &st->f;
     char remark[128];
 
-    printf("%s%s%d, libvmalloc %s%s\n", st->process.command, *st->process.command ? ", process " : "process ", (int)st->pid,
-           st->version, strcmp(st->source, "core") == 0 ? ", from a core file" : "");
+    printf("%s%s%d, libvmalloc %s", st->process.command, *st->process.command ? ", process " : "process ", (int)st->pid,
+           st->version);
+    if (strcmp(st->source, "share") == 0)
+        printf(", as it published by itself %.1f s ago\n", st->age);
+    else
+        puts(strcmp(st->source, "core") == 0 ? ", from a core file" : "");
     snprintf(remark, sizeof remark, "%" PRIu64 " blocks", live_blocks(f));
     line("live", live_bytes(f), remark);
     snprintf(remark, sizeof remark, "%" PRIu64 " blocks", f->small_live_blocks);
@@ -227,6 +272,7 @@ static void print_json(const struct stat *st)
     vm_sim_json_string(&j, "command", st->process.known ? st->process.command : NULL);
     vm_sim_json_string(&j, "version", st->version);
     vm_sim_json_string(&j, "source", st->source);
+    vm_sim_json_double(&j, "age_seconds", st->age);
     vm_sim_json_bool(&j, "moved", st->moved);
     vm_sim_json_number(&j, "left_out", st->odd);
 #define FIGURE(figure, help) vm_sim_json_number(&j, #figure, f->figure);
@@ -281,6 +327,7 @@ static void print_prometheus(const struct stat *st)
 #include "report/figures.def"
 #undef FIGURE
     print_metric(st, "fragmentation_ratio", "gauge", "share of live, freed and kept bytes that is not live", fragmentation(&st->f));
+    print_metric(st, "age_seconds", "gauge", "time since these figures were taken", st->age);
     if (st->process.known) {
         print_metric(st, "process_resident_bytes", "gauge", "resident set of the whole process", (double)st->process.rss_bytes);
         print_metric(st, "process_minor_faults_total", "counter", "page faults that read nothing",
@@ -300,16 +347,16 @@ static void print_prometheus(const struct stat *st)
 
 int cmd_stat(int argc, char **argv)
 {
-    static const struct option options[] = {{"classes", no_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
+    static const struct option options[] = {{"classes", no_argument, NULL, 'c'}, {"shared", no_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
                                             {"prometheus", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct stat st = {.source = ""};
-    char error[PEEK_ERROR_MAX];
-    bool classes = false;
+    bool classes = false, shared = false;
     int c, form = 't';
 
-    while ((c = getopt_long(argc, argv, "cjph", options, NULL)) != -1)
+    while ((c = getopt_long(argc, argv, "csjph", options, NULL)) != -1)
         switch (c) {
         case 'c': classes = true; break;
+        case 's': shared = true; break;
         case 'j':
         case 'p': form = c; break;
         case 'h': fputs(usage, stdout); return TOOL_OK;
@@ -317,7 +364,7 @@ int cmd_stat(int argc, char **argv)
         }
     if (argc - optind != 1)
         return tool_usage(name, argc == optind ? "no process id or core file given" : "one process or core file at a time");
-    int status = read_heap(argv[optind], &st, error);
+    int status = read_all(argv[optind], shared, &st);
     if (status != TOOL_OK)
         return status;
     if (form == 'j') {

@@ -1,0 +1,109 @@
+/* Publishing the account; see share.h.  One thread publishes at a time, others pass by. */
+#include "report/share.h"
+
+#include "base/fail.h"
+#include "base/fmt.h"
+#include "base/lock.h"
+#include "heap/heap.h"
+#include "os/os.h"
+#include "page/extent.h"
+#include "page/zone.h"
+
+#define PATH_MAX_BYTES 64
+#define INTERVAL_NS 100000000u
+#define COST_SHARE 100 /* of the time that passes one part may be spent on it */
+
+bool vm_share_on;
+
+static bool busy;                  /* somebody publishes, or makes the page */
+static struct vm_share_page *page; /* under busy; NULL: not made yet, or not to be had */
+static uint64_t next;              /* ns; when to publish again */
+
+static void path_of(char path[PATH_MAX_BYTES]) { vm_fmt(path, PATH_MAX_BYTES, "%s.%d", VM_SHARE_PATH, vm_os_pid()); }
+
+/* The page of a program that had this process id before us may be in the way: what carries our mark, and is ours alone, goes. */
+static void make_page(void)
+{
+    char path[PATH_MAX_BYTES];
+
+    path_of(path);
+    page = vm_os_make_shared(path, sizeof *page);
+    if (!page && vm_os_remove_marked(path, VM_SHARE_MAGIC, sizeof page->magic))
+        page = vm_os_make_shared(path, sizeof *page);
+    if (!page) {
+        vm_warn("VMALLOC_OPTIONS: share: cannot make %s; ignored", path);
+        vm_share_on = false;
+        return;
+    }
+    *page = (struct vm_share_page){.format = VM_SHARE_FORMAT,
+                                   .bytes = sizeof *page,
+                                   .magic = VM_SHARE_MAGIC,
+                                   .version = VM_VERSION,
+                                   .pid = (uint64_t)vm_os_pid()};
+}
+
+static void write_page(uint64_t now)
+{
+    static struct vm_figures figures; /* under busy; too large for small stacks */
+
+    vm_figures_read(&figures);
+    VM_STORE(&page->turn, page->turn + 1);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    page->figures = figures;
+    page->written = now;
+    VM_STORE_RELEASE(&page->turn, page->turn + 1);
+}
+
+/* In a signal handler that interrupted us where a lock is held that reading the account takes, or waits behind? */
+static bool interrupted(void)
+{
+    const struct vm_heap *h = vm_tls->real;
+
+    return vm_lock_is_mine(&vm_frames_lock) || vm_lock_is_mine(&vm_extents_lock) || vm_lock_is_mine(&vm_heaps_lock)
+        || (h && vm_lock_is_mine(&h->lock));
+}
+
+void vm_share_publish(void)
+{
+    uint64_t now = vm_os.now();
+
+    if (now < VM_LOAD(&next) || interrupted() || __atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE))
+        return;
+    if (!page)
+        make_page();
+    if (page) {
+        write_page(now);
+        VM_STORE(&next, now + vm_max(INTERVAL_NS, (vm_os.now() - now) * COST_SHARE));
+    }
+    VM_STORE_RELEASE(&busy, false);
+}
+
+void vm_share_start(bool on)
+{
+    if (!on)
+        return;
+    vm_share_on = true;
+    make_page();
+}
+
+void vm_share_forked(void)
+{
+    if (!vm_share_on)
+        return;
+    if (page)
+        vm_os.unmap(page, vm_align_up(sizeof *page, vm_os.page_size));
+    page = NULL;
+    next = 0;
+    VM_STORE_RELEASE(&busy, false);
+}
+
+void vm_share_end(void)
+{
+    char path[PATH_MAX_BYTES];
+
+    if (!vm_share_on || !page)
+        return;
+    path_of(path);
+    if (page->pid == (uint64_t)vm_os_pid())
+        vm_os_remove_marked(path, VM_SHARE_MAGIC, sizeof page->magic);
+}

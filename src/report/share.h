@@ -1,0 +1,39 @@
+/* The option share=1: the account of this process in a page of shared memory, the file /dev/shm/vmalloc.PID with mode 0600,
+   for `vmalloc stat PID` where the system forbids to read a process's memory from outside.  The process writes it itself,
+   in slow paths, at most ten times a second and at most a hundredth of its time: so what it says is of the last slow path,
+   and tells its age.  Figures only: no descriptors, no addresses.  Removed at exit; who is killed or ends by _exit leaves
+   it, and the next program with that process id replaces it.  When the option is off, slow paths test one flag. */
+#ifndef VM_SHARE_H
+#define VM_SHARE_H
+
+#include "report/figures.h"
+
+#define VM_SHARE_PATH "/dev/shm/vmalloc" /* .PID */
+#define VM_SHARE_MAGIC "vmalloc\x8f\xa5\xc3\x1b.shr\n" /* 16 characters without the NUL */
+#define VM_SHARE_FORMAT 1
+
+struct vm_share_page {
+    char magic[16];
+    uint32_t format, bytes; /* VM_SHARE_FORMAT; its own size */
+    char version[16];       /* of the library */
+    uint64_t pid;
+    uint64_t written; /* ns, CLOCK_MONOTONIC; 0: not yet */
+    uint32_t turn;    /* odd: is being written */
+    uint32_t pad;
+    struct vm_figures figures;
+};
+
+extern VM_HIDDEN bool vm_share_on; /* const: after start-up */
+
+void vm_share_start(bool on);
+void vm_share_publish(void); /* if it is time */
+void vm_share_forked(void);  /* in the child: it gets a page of its own at its next slow path */
+void vm_share_end(void);
+
+VM_INLINE void vm_share_tick(void)
+{
+    if (VM_UNLIKELY(vm_share_on))
+        vm_share_publish();
+}
+
+#endif
