@@ -34,8 +34,10 @@ static void add_piece(struct block *k, const struct view_piece *p)
     k->free += p->free + p->slack;
     k->kept += p->kept + p->unused;
     k->meta += p->meta;
+    if (p->kind == VIEW_META)
+        return;
     k->returned += p->end - p->start - p->resident - p->swapped;
-    k->is_heap = k->is_heap || p->kind != VIEW_META;
+    k->is_heap = true;
 }
 
 /* A huge page never reaches over a mapping's end. */

@@ -481,9 +481,9 @@ int procfs_pages_read(struct procfs_pages *p, uint64_t start, uint64_t end, stru
         for (int i = 0; i < n; i++)
             if (procfs_runs_add(runs, region[i].start, region[i].end, flags_of_categories(region[i].categories)) != 0)
                 return -ENOMEM;
-        if (arg.walk_end <= start)
+        if (n < SCAN_REGIONS)
             break;
-        start = arg.walk_end;
+        start = region[n - 1].end; /* not walk_end: Linux leaves there where its own buffer of 512 regions was full last */
     }
     return 0;
 }

@@ -135,6 +135,32 @@ static void pages(void **state)
     munmap((void *)(uintptr_t)p, PAGES * page);
 }
 
+/* Many runs, more than the kernel returns at a time: none is lost or comes twice. */
+static void many_runs(void **state)
+{
+    (void)state;
+    enum { RUNS = 3000 };
+    static const size_t some[] = {1, 511, 512, 513, 700, 1023, 1024, 1025, 2048, RUNS};
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    struct procfs_pages pagemap;
+    char *p = mmap(NULL, 2 * RUNS * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(p != MAP_FAILED && madvise(p, 2 * RUNS * page, MADV_NOHUGEPAGE) == 0);
+    for (size_t i = 0; i < RUNS; i++)
+        p[2 * i * page] = 1;
+    assert_int_equal(procfs_pages_open(getpid(), &pagemap), 0);
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        struct procfs_runs runs = {0};
+        assert_int_equal(procfs_pages_read(&pagemap, (uintptr_t)p, (uintptr_t)(p + 2 * some[i] * page), &runs), 0);
+        CHECKF(runs.count == some[i], "%zu runs, not %zu", runs.count, some[i]);
+        for (size_t k = 0; k < runs.count; k++)
+            CHECK(runs.run[k].start == (uintptr_t)(p + 2 * k * page) && runs.run[k].end == runs.run[k].start + page);
+        procfs_runs_free(&runs);
+    }
+    procfs_pages_close(&pagemap);
+    munmap(p, 2 * RUNS * page);
+}
+
 /* A forked child is found, maps the same pages, and one it wrote is its own. */
 static void children(void **state)
 {
@@ -218,6 +244,7 @@ int main(void)
         cmocka_unit_test(figures),
         cmocka_unit_test(this_process),
         cmocka_unit_test(pages),
+        cmocka_unit_test(many_runs),
         cmocka_unit_test(children),
         cmocka_unit_test(stacks),
     };
