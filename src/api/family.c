@@ -12,7 +12,6 @@
 #include "page/zone.h"
 #include "reclaim/limit.h"
 #include "report/info.h"
-#include "report/stats.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
 #include "vmalloc/vmalloc.h"
@@ -23,7 +22,7 @@
 #define ALIAS_AS(visibility, of) extern visibility __attribute__((alias(VM_API_STRING(of)), copy(of)))
 #endif
 
-VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
+static VM_NOINLINE void *alloc_slow(size_t n, size_t align, bool zero)
 {
     int saved = errno;
 
@@ -31,10 +30,34 @@ VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
     void *p = vm_heap_alloc(n, align, zero);
     if (VM_UNLIKELY(VM_LOAD(&vm_limits.charged) >= VM_LOAD(&vm_background_from)))
         vm_background_make();
-    vm_stats_alloc(p);
     vm_trace_alloc(p);
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_counting) && !p)
+        vm_count_call(false, true);
     errno = p ? saved : ENOMEM;
     return p;
+}
+
+/* Slow: of a heap whose calls are counted, what vm_api_alloc() did not find. */
+static VM_NOINLINE void *alloc_counted(size_t n, size_t align, bool zero)
+{
+    struct vm_tap *tap = vm_tls->tap;
+    void *p = vm_count_by_slot(n, align) ? vm_tap_hit(tap, n) : vm_tap_class_hit(tap, n, align);
+
+    if (VM_UNLIKELY(!p))
+        return alloc_slow(n, align, zero);
+    return zero ? memset(p, 0, n) : p;
+}
+
+VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
+{
+    struct vm_tap *tap = VM_INSTRUMENT ? vm_tls->tap : NULL;
+    void *p;
+
+    if (VM_LIKELY(tap == NULL))
+        return alloc_slow(n, align, zero);
+    if (VM_LIKELY(vm_count_by_slot(n, align) && !zero) && VM_LIKELY((p = vm_tap_hit(tap, n)) != NULL))
+        return p;
+    return alloc_counted(n, align, zero);
 }
 
 VM_NOINLINE void vm_api_free(void *p, const char *call)
@@ -44,7 +67,6 @@ VM_NOINLINE void vm_api_free(void *p, const char *call)
     if (!p)
         return;
     vm_start();
-    vm_stats_free(p, call);
     vm_trace_free(p);
     vm_heap_free(p, call);
     errno = saved;
@@ -92,10 +114,10 @@ static void *resize(void *p, size_t n, const char *call)
         vm_api_free(p, call);
         return NULL;
     }
-    size_t before = vm_stats_on ? vm_heap_usable(p, call, false) : 0;
     vm_trace_free(p); /* it may be somebody else's at once */
     void *q = vm_heap_realloc(p, n, call);
-    vm_stats_realloc(q, before);
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_counting))
+        vm_count_call(true, q == NULL);
     vm_trace_alloc(q ? q : p);
     errno = q ? saved : ENOMEM;
     return q;

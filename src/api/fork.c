@@ -14,6 +14,7 @@
 #include "api/api.h"
 #include "api/background.h"
 #include "base/lock.h"
+#include "heap/count.h"
 #include "heap/heap.h"
 #include "os/meta.h"
 #include "page/extent.h"
@@ -96,6 +97,7 @@ static void after_fork_in_child(void)
         vm_limit_recount(vm_frames_held() + vm_extents_held());
     vm_background_forked();
     vm_gate_open();
+    vm_counts_fork_child();
     if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
         _IO_list_resetlock();
 }

@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "base/lock.h"
 #include "base/options.h"
+#include "heap/count.h"
 #include "heap/heap.h"
 #include "os/os.h"
 #include "page/extent.h"
@@ -68,8 +69,8 @@ void vm_start(void)
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
     vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();
-    bool counting = vm_stats_start(vm_options.stats), tracing = vm_trace_start(vm_options.trace);
-    vm_heaps_start(counting || tracing);
+    vm_stats_start(vm_options.stats);
+    vm_heaps_start(vm_trace_start(vm_options.trace));
     have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;
     vm_thread_begin_hook = thread_begins;
     vm_background_start();
@@ -101,8 +102,8 @@ static void report_limits(void)
 
 __attribute__((destructor)) static void at_exit(void)
 {
-    vm_stats_flush_all();
-    if (vm_stats_on)
+    vm_counts_exit();
+    if (vm_counting)
         report_limits();
     vm_fidelity_now();
     vm_share_end();

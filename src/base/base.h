@@ -6,6 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* 0 (configure --disable-instrumentation): counting and traces are not compiled in. */
+#ifndef VM_INSTRUMENT
+#define VM_INSTRUMENT 1
+#endif
+
 #define VM_LIKELY(x) __builtin_expect(!!(x), 1)
 #define VM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define VM_INLINE static inline __attribute__((always_inline))

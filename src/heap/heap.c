@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "heap/count.h"
 #include "heap/heap_fast.h"
 #include "heap/misuse.h"
 #include "heap/remote.h"
@@ -23,7 +24,7 @@ uint64_t vm_secret;
 /* Slow: a block of the class from the heap, whose lock is held or whose list is not empty. */
 static struct vm_block *pop_or_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
 {
-    struct vm_page *slab = h->current[class_id];
+    struct vm_page *slab = vm_heap_currents(h)[class_id];
 
     *fresh = false;
     if (slab->free == VM_BLOCK_END)
@@ -44,7 +45,7 @@ static struct vm_block *take_block(unsigned class_id, bool *fresh)
         h = vm_heap_shared();
         if (!h)
             return NULL;
-    } else if (h->current[class_id]->free != VM_BLOCK_END) { /* a hit, through a front */
+    } else if (vm_heap_currents(h)[class_id]->free != VM_BLOCK_END) { /* a hit, through a front */
         return pop_or_refill(h, class_id, fresh);
     }
     if (vm_lock_is_mine(&h->lock))
@@ -140,6 +141,8 @@ void *vm_heap_alloc(size_t n, size_t align, bool zero)
         vm_limit_note_failure(class_id == 0 ? n : vm_classes[class_id].frames * VM_FRAME_BYTES);
     else if (VM_UNLIKELY(vm_limit_strained()))
         ease_strain();
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_counting) && p)
+        vm_count_slow(class_id, n, align);
     return p;
 }
 

@@ -37,13 +37,6 @@ struct vm_outbox {
 
 #define VM_SPARSE_FLOOR (2 * VM_MIB) /* what sparse slabs of a heap may always hold free */
 
-/* What the thread has done since it last handed it in; only kept when statistics are on (src/report/stats.c). */
-struct vm_counts {
-    uint64_t allocs, frees, reallocs; /* calls */
-    int64_t live;                     /* bytes, the difference */
-    uint64_t handed_in;               /* calls handed in so far */
-};
-
 enum vm_heap_state { VM_HEAP_LIVE, VM_HEAP_IDLE, VM_HEAP_SHARED };
 
 struct vm_heap {
@@ -51,6 +44,7 @@ struct vm_heap {
     struct vm_page *direct[VM_DIRECT_SLOTS];
     struct vm_page *current[VM_CLASSES];
     struct vm_heap *real; /* const: itself; of a front (instrumentation) the heap behind it; NULL of the constant ones */
+    struct vm_tap *tap;   /* const: NULL unless calls are counted; then it has the true entries, see count.h */
 
     /* Owner's, or the lock holder's while idle. */
     struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
@@ -65,7 +59,6 @@ struct vm_heap {
     struct vm_list idle_link; /* in the idle list; under vm_heaps_lock */
     struct vm_heap **seat;    /* LIVE: the address of its thread's vm_tls; under vm_heaps_lock */
     struct vm_heap *front;    /* owner's: the instrumented face of this heap, once made */
-    struct vm_counts counts;  /* owner's */
     uint8_t state;            /* enum vm_heap_state; under vm_heaps_lock */
     bool return_wanted;       /* the owner is asked to return what it can; set by any thread */
 
@@ -101,6 +94,9 @@ void vm_heaps_start(bool instrument);
 
 /* Gives the calling thread's heap up for others to adopt; from now on the shared heap serves it. */
 void vm_thread_end(void);
+
+/* The slabs that the heap serves from, by class. */
+struct vm_page **vm_heap_currents(struct vm_heap *h);
 
 /* Around fork: all heaps and their list locked (without `wait`: those that can be had at once), and unlocked.  In the
    child first, with these locks held: every heap but the caller's becomes idle.  interrupted: some other lock was held by

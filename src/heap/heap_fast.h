@@ -4,6 +4,7 @@
 #ifndef VM_HEAP_FAST_H
 #define VM_HEAP_FAST_H
 
+#include "heap/count.h"
 #include "heap/heap.h"
 #include "heap/remote.h"
 #include "page/zone.h"
@@ -39,6 +40,29 @@ VM_INLINE void *vm_slab_hit(struct vm_page *slab)
 VM_INLINE void *vm_aligned_hit(size_t n, size_t align) { return vm_slab_hit(vm_tls->current[vm_class_of_aligned(n, align)]); }
 
 VM_INLINE void *vm_malloc_hit(size_t n) { return vm_slab_hit(vm_slab_for(vm_tls, n)); }
+
+/* Fast, after a miss in a heap whose calls are counted: what vm_malloc_hit() does for n <= VM_DIRECT_MAX. */
+VM_INLINE void *vm_tap_hit(struct vm_tap *tap, size_t n)
+{
+    size_t slot = vm_count_slot(n);
+    uint64_t *calls = &tap->counts->slot[slot];
+    void *p = vm_slab_hit(tap->direct[slot]);
+
+    if (VM_LIKELY(p != NULL))
+        ++*calls;
+    return p;
+}
+
+/* The same for the others. */
+VM_INLINE void *vm_tap_class_hit(struct vm_tap *tap, size_t n, size_t align)
+{
+    unsigned class_id = n >= VM_SMALL_LIMIT ? 0 : align <= VM_BLOCK_MIN ? vm_class_of(n) : vm_class_of_aligned(n, align);
+    void *p = vm_slab_hit(tap->current[class_id]);
+
+    if (VM_LIKELY(p != NULL))
+        vm_count_class(tap->counts, class_id, n);
+    return p;
+}
 
 /* Fast: puts a block on the owner's list; it is sealed before the list shows it. */
 VM_INLINE void vm_slab_push(struct vm_page *slab, struct vm_block *b)

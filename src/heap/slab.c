@@ -2,6 +2,7 @@
 #include "heap/slab.h"
 
 #include "base/fail.h"
+#include "heap/count.h"
 #include "heap/heap_fast.h"
 #include "heap/remote.h"
 #include "os/os.h"
@@ -30,12 +31,14 @@ static uint32_t expected[VM_CLASSES];
 /* Slow: points every entry that serves the class at the slab. */
 static void set_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
-    h->current[class_id] = slab;
+    struct vm_page **direct = VM_INSTRUMENT && h->tap ? h->tap->direct : h->direct;
+
+    vm_heap_currents(h)[class_id] = slab;
     size_t size = vm_classes[class_id].size, below = vm_classes[class_id - 1].size;
     if (size > VM_DIRECT_MAX)
         return;
     for (size_t slot = class_id == 1 ? 0 : below / VM_BLOCK_MIN + 1; slot <= size / VM_BLOCK_MIN; slot++)
-        h->direct[slot] = slab;
+        direct[slot] = slab;
 }
 
 static bool is_none(const struct vm_page *slab) { return slab == &vm_slab_none; }
@@ -445,7 +448,7 @@ struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh
     if (VM_UNLIKELY(VM_LOAD(&h->return_wanted)))
         vm_slabs_return(h);
     vm_remote_drain(h);
-    slab = h->current[class_id];
+    slab = vm_heap_currents(h)[class_id];
     if (has_free(slab))
         return slab;
     /* Freed blocks before untouched ones, one's own before those of ended threads, those before fresh frames. */
@@ -476,7 +479,7 @@ void vm_slabs_park(struct vm_heap *h)
 {
     retire_quiet(h, 0);
     for (unsigned id = 1; id < VM_CLASSES; id++) {
-        struct vm_page *slab = h->current[id];
+        struct vm_page *slab = vm_heap_currents(h)[id];
         if (is_none(slab))
             continue;
         set_current(h, id, (struct vm_page *)(uintptr_t)&vm_slab_none);

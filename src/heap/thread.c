@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "heap/count.h"
 #include "heap/remote.h"
 #include "heap/slab.h"
 #include "os/meta.h"
@@ -58,6 +59,7 @@ static struct vm_heap *make_heap(enum vm_heap_state state)
     h->lock.rank = VM_RANK_HEAP;
     h->real = h;
     h->state = (uint8_t)state;
+    vm_tap_make(h);
     h->next = all_heaps;
     VM_STORE_RELEASE(&all_heaps, h);
     return h;
@@ -114,6 +116,7 @@ static VM_COLD struct vm_heap *begin_thread(void)
     /* Somebody may still be taking a slab out of it: from here on nobody starts to. */
     vm_lock(&h->lock);
     vm_unlock(&h->lock);
+    vm_tap_begin(h);
     vm_tls = instrumented ? front_of(h) : h;
     if (vm_thread_begin_hook)
         vm_thread_begin_hook();
@@ -140,6 +143,8 @@ struct vm_heap *vm_heap_shared(void)
     }
     return shared_heap;
 }
+
+struct vm_page **vm_heap_currents(struct vm_heap *h) { return VM_INSTRUMENT && h->tap ? h->tap->current : h->current; }
 
 unsigned vm_heaps_live(void) { return VM_LOAD(&live_count); }
 
@@ -268,8 +273,6 @@ void vm_heaps_fork_child(bool interrupted)
     struct vm_heap *mine = vm_tls->real;
 
     abandon_heaps_in_use();
-    for (struct vm_heap *h = all_heaps; h; h = h->next)
-        h->counts = (struct vm_counts){0}; /* the parent hands them in */
     /* Forked inside one of our own critical sections, by a signal handler: what it interrupted may be half done, so the
        other heaps stay as they are.  Their blocks can still be freed; what they had to give is not used again. */
     interrupted |= vm_heaps_lock.kept || (mine && mine->lock.kept);
@@ -287,6 +290,7 @@ void vm_heaps_fork_child(bool interrupted)
 static void count_slab(struct vm_page *slab, void *arg)
 {
     struct vm_heaps_stats *s = arg;
+
     s->slab_bytes += VM_LOAD(&slab->carved) * slab->size;
     s->used_bytes += vm_slab_out(slab) * slab->size;
 }
@@ -311,7 +315,7 @@ static void check_slab(struct vm_page *slab, void *arg)
 
     if (slab->owner == c->mine || slab->owner->state == VM_HEAP_IDLE)
         c->good = c->good && vm_slab_check(slab)
-            && (slab->state != VM_SLAB_CURRENT || slab->owner->current[slab->class_id] == slab);
+            && (slab->state != VM_SLAB_CURRENT || vm_heap_currents(slab->owner)[slab->class_id] == slab);
 }
 
 bool vm_heap_check(void)

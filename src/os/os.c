@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -188,7 +189,7 @@ uint64_t vm_os_secret(void)
     return mixed ^ (mixed >> 32) ^ (uintptr_t)&vm_os;
 }
 
-void *vm_os_map_file(const char *path, size_t bytes)
+void *vm_os_map_file(const char *path, size_t *bytes)
 {
     struct stat st;
     void *p = MAP_FAILED;
@@ -196,8 +197,10 @@ void *vm_os_map_file(const char *path, size_t bytes)
 
     if (fd < 0)
         return NULL;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size >= bytes)
-        p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
+        *bytes = vm_min((size_t)st.st_size, *bytes);
+        p = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
     close(fd);
     return p == MAP_FAILED ? NULL : p;
 }
@@ -237,6 +240,12 @@ bool vm_os_remove_marked(const char *path, const char *mark, size_t bytes)
         && memcmp(start, mark, bytes) == 0;
     close(fd);
     return ours && unlink(path) == 0;
+}
+
+void vm_os_process_name(char name[16])
+{
+    name[0] = '\0';
+    prctl(PR_GET_NAME, name, 0, 0, 0);
 }
 
 size_t vm_os_address_limit(void)

@@ -37,8 +37,11 @@ void vm_os_restore_signals(const uint64_t *before);
 /* A number the attacker does not know, one a process (AT_RANDOM, see getauxval(3)). */
 uint64_t vm_os_secret(void);
 
-/* Maps the first `bytes` of a file shared and writable; NULL when it cannot be (or is shorter). */
-void *vm_os_map_file(const char *path, size_t bytes);
+/* Maps a file shared and writable, as many bytes of it as *bytes says or as it has; NULL when it cannot be. */
+void *vm_os_map_file(const char *path, size_t *bytes);
+
+/* What the kernel calls the process, cut to 15 characters. */
+void vm_os_process_name(char name[16]);
 
 /* Makes a file of that many bytes (rounded to pages) for this user only, which must not be there yet, and maps it shared;
    NULL when it cannot be made. */

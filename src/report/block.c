@@ -3,6 +3,7 @@
 #include "report/block.h"
 
 #include "base/options.h"
+#include "heap/count.h"
 #include "heap/heap.h"
 #include "os/meta.h"
 #include "page/extent.h"
@@ -103,5 +104,6 @@ VM_HIDDEN __attribute__((used)) struct vm_report_block vm_report_block = {
     .fact_bytes = sizeof(struct vm_fact),
     .tables = VM_BLOCK_TABLES,
     .version = VM_VERSION,
-    .table = {page_facts, pte_facts, option_facts, vm_meta_facts, vm_mmu_facts, vm_zone_facts, vm_extent_facts, vm_heap_facts},
+    .table = {page_facts, pte_facts, option_facts, vm_meta_facts, vm_mmu_facts, vm_zone_facts, vm_extent_facts, vm_heap_facts,
+              vm_count_facts},
 };

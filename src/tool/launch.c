@@ -4,7 +4,7 @@
      --preload LIB  put LIB in front of LD_PRELOAD; without it the program runs on whatever malloc it has
      --stats        a summary on stderr at the end
      --json FILE    the same figures as JSON, one a line
-     --no-counts    leave calls and live bytes out: counting takes the library's slow paths, so times want this
+     --no-counts    leave calls and live bytes out: counting takes some time, so times want this
 
    The program must not notice: it gets our standard streams, signal dispositions and signal mask; signals sent to us
    are sent on to it; when it stops we stop, when it dies of a signal we die of the same one, else its exit status is
@@ -12,7 +12,7 @@
 
    It is linked statically and allocates nothing of its own, because the kernel counts the pages of the process that
    calls exec in the new program's peak RSS. One thread, no locks. */
-#include "report/stats.h"
+#include "tool/counts.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -58,7 +57,8 @@ struct outcome {
     int status;
     struct rusage usage;
     double seconds;
-    const volatile struct vm_stats_block *stats; /* NULL: not asked for or no room for the file */
+    const struct vm_counts_file *stats; /* NULL: not asked for or no room for the file */
+    struct counts_sum sum;              /* of what is in it */
 };
 
 static const char *self = "vmalloc-launch";
@@ -88,44 +88,6 @@ static void extend_variable(const char *name, const char *value, char separator,
     if (setenv(name, joined, 1) != 0)
         fail(name, strerror(errno));
     free(joined);
-}
-
-/* Makes an empty stats file in DIR, maps it, and leaves its name in PATH. The zeros are written so that a full disk
-   shows here and not as a SIGBUS in the program. NULL if DIR will not do. */
-static struct vm_stats_block *create_stats_file(const char *dir, char *path, size_t size)
-{
-    static const char zeros[VM_STATS_BYTES];
-
-    /* VMALLOC_OPTIONS has no way to quote a comma. */
-    if (dir == NULL || *dir != '/' || strchr(dir, ',') != NULL)
-        return NULL;
-    if ((size_t)snprintf(path, size, "%s/vmalloc-stats.XXXXXX", dir) >= size)
-        return NULL;
-    int fd = mkostemp(path, O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    void *block = MAP_FAILED;
-    if (write(fd, zeros, sizeof zeros) == (ssize_t)sizeof zeros)
-        block = mmap(NULL, VM_STATS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    if (block == MAP_FAILED) {
-        unlink(path);
-        return NULL;
-    }
-    return block;
-}
-
-/* Tries the places that are in memory first. NULL leaves PATH empty. */
-static struct vm_stats_block *create_stats(char *path, size_t size)
-{
-    const char *dirs[] = {getenv("XDG_RUNTIME_DIR"), "/dev/shm", getenv("TMPDIR"), "/tmp"};
-    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
-        struct vm_stats_block *block = create_stats_file(dirs[i], path, size);
-        if (block != NULL)
-            return block;
-    }
-    *path = '\0';
-    return NULL;
 }
 
 /* All signals wait for sigwaitinfo() from here on, and SIGCHLD is not ignored, else there would be nothing to wait
@@ -268,7 +230,7 @@ static double seconds_of(struct timeval time)
 
 static bool have_counts(const struct outcome *outcome)
 {
-    return outcome->stats != NULL && outcome->stats->magic == VM_STATS_MAGIC;
+    return outcome->stats != NULL && counts_good(outcome->stats, VM_COUNTS_BYTES);
 }
 
 /* Decimal with a comma every three digits; BUFFER holds 27 characters. */
@@ -299,17 +261,18 @@ static const char *bytes_text(uint64_t bytes, char buffer[static 40])
     return buffer;
 }
 
-static void print_counts(const volatile struct vm_stats_block *stats)
+/* What was live is known at exit, and from time to time before. */
+static void print_counts(const struct counts_sum *sum)
 {
     char all[27], mallocs[27], frees[27], reallocs[27], live[40];
 
-    dprintf(STDERR_FILENO, "libvmalloc: calls      %s (malloc %s, free %s, realloc %s)\n",
-            grouped(stats->allocs + stats->frees + stats->reallocs, all), grouped(stats->allocs, mallocs),
-            grouped(stats->frees, frees), grouped(stats->reallocs, reallocs));
-    dprintf(STDERR_FILENO, "libvmalloc: peak live  %s\n", bytes_text((uint64_t)stats->peak_live, live));
-    if (stats->processes > 1)
-        dprintf(STDERR_FILENO, "libvmalloc: processes  %" PRIu64 " (calls and live bytes are sums over them)\n",
-                stats->processes);
+    dprintf(STDERR_FILENO, "libvmalloc: calls      %s (malloc %s, free %s%s, realloc %s)\n",
+            grouped(sum->calls + sum->frees + sum->reallocs, all), grouped(sum->calls, mallocs), sum->ended ? "" : "about ",
+            grouped(sum->frees, frees), grouped(sum->reallocs, reallocs));
+    dprintf(STDERR_FILENO, "libvmalloc: peak live  %s\n", bytes_text(sum->peak_live, live));
+    if (sum->processes > 1)
+        dprintf(STDERR_FILENO, "libvmalloc: processes  %" PRIu64 " (calls are sums over them, peak live is the largest one's)\n",
+                sum->processes);
 }
 
 static void print_summary(const struct request *request, const struct outcome *outcome)
@@ -318,7 +281,7 @@ static void print_summary(const struct request *request, const struct outcome *o
     char rss[40], minor[27], major[27];
 
     if (have_counts(outcome))
-        print_counts(outcome->stats);
+        print_counts(&outcome->sum);
     else if (request->preload == NULL || !request->counts)
         dprintf(STDERR_FILENO, "libvmalloc: calls      allocation counts not available (not asked for)\n");
     else if (outcome->stats == NULL)
@@ -343,8 +306,7 @@ static void print_json_count(int fd, const char *name, bool known, uint64_t valu
 
 static void print_json(const char *path, const struct outcome *outcome)
 {
-    static const struct vm_stats_block nothing;
-    const volatile struct vm_stats_block *stats = outcome->stats != NULL ? outcome->stats : &nothing;
+    const struct counts_sum *sum = &outcome->sum;
     const struct rusage *usage = &outcome->usage;
     const int status = outcome->status;
     const bool known = have_counts(outcome);
@@ -357,11 +319,11 @@ static void print_json(const char *path, const struct outcome *outcome)
     dprintf(fd, "{\n");
     print_json_count(fd, "exit_status", WIFEXITED(status), (uint64_t)WEXITSTATUS(status));
     print_json_count(fd, "signal", WIFSIGNALED(status), (uint64_t)WTERMSIG(status));
-    print_json_count(fd, "processes", known, stats->processes);
-    print_json_count(fd, "mallocs", known, stats->allocs);
-    print_json_count(fd, "frees", known, stats->frees);
-    print_json_count(fd, "reallocs", known, stats->reallocs);
-    print_json_count(fd, "peak_live_bytes", known, (uint64_t)stats->peak_live);
+    print_json_count(fd, "processes", known, sum->processes);
+    print_json_count(fd, "mallocs", known, sum->calls);
+    print_json_count(fd, "frees", known, sum->frees);
+    print_json_count(fd, "reallocs", known, sum->reallocs);
+    print_json_count(fd, "peak_live_bytes", known, sum->peak_live);
     print_json_count(fd, "peak_rss_bytes", true, (uint64_t)usage->ru_maxrss * 1024);
     print_json_count(fd, "minor_faults", true, (uint64_t)usage->ru_minflt);
     print_json_count(fd, "major_faults", true, (uint64_t)usage->ru_majflt);
@@ -422,7 +384,7 @@ int main(int argc, char **argv)
     struct request request = {.counts = true};
     struct outcome outcome = {0};
     struct inherited inherited;
-    struct vm_stats_block *stats = NULL;
+    struct vm_counts_file *stats = NULL;
     char stats_path[PATH_MAX] = "", stats_option[PATH_MAX + 8];
     volatile int exec_error;
 
@@ -430,7 +392,7 @@ int main(int argc, char **argv)
     if (request.preload != NULL) {
         extend_variable("LD_PRELOAD", request.preload, ':', false);
         if (request.counts && (request.summary || request.json != NULL))
-            stats = create_stats(stats_path, sizeof stats_path);
+            stats = counts_make(stats_path, sizeof stats_path);
     }
     if (stats != NULL) {
         snprintf(stats_option, sizeof stats_option, "stats=%s", stats_path);
@@ -449,6 +411,8 @@ int main(int argc, char **argv)
         dprintf(STDERR_FILENO, "libvmalloc: cannot run '%s': %s\n", request.argv[0], strerror(exec_error));
         return exec_error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
     }
+    if (have_counts(&outcome))
+        counts_sum(outcome.stats, 0, &outcome.sum);
     if (request.summary)
         print_summary(&request, &outcome);
     if (request.json != NULL)

@@ -1,13 +1,14 @@
-/* Unit tests of src/report: the counts of stats=FILE, call by call, over threads, failures and forks, and the account that
-   malloc_info and mallinfo print.  The option is read at start-up, so that every case starts the program anew with
-   VMALLOC_OPTIONS set; the calls of the family here are vmt_malloc ..., libc's own are not counted.  Run by `make
-   check`. */
+/* Unit tests of src/report and heap/count: the counts of stats=FILE, call by call, over threads, failures and forks, and
+   the account that malloc_info and mallinfo print.  The option is read at start-up, so that every case starts the program
+   anew with VMALLOC_OPTIONS set; the calls of the family here are vmt_malloc ..., libc's own are not counted.  Run by
+   `make check`. */
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include "report/info.h"
-#include "report/stats.h"
+#include "tool/counts.h"
 
 static char **own_argv;
 static char path[64];
@@ -15,8 +16,9 @@ static char path[64];
 struct scene {
     const char *name;
     void (*play)(void);
-    uint64_t allocs, frees, reallocs;
+    uint64_t calls, frees, reallocs, failures; /* of all processes together */
     uint64_t processes;
+    bool ended; /* by exit */
 };
 
 /* ---- What the program does when it is started anew ---- */
@@ -73,20 +75,22 @@ static void play_realloc_0_and_null(void)
     CHECK(p && !vmt_realloc(p, 0)); /* a free */
 }
 
-/* The counts that the parent still holds when it forks are its own. */
+/* What the child frees of its parent's blocks is a free of the child's. */
 static void play_fork(void)
 {
     int status;
+    void *p[31];
 
     for (unsigned i = 0; i < 1500; i++)
         vmt_free(vmt_malloc(10));
-    void *p[31];
-    for (unsigned i = 0; i < 31; i++) /* not handed in yet: see HAND_IN_CALLS */
+    for (unsigned i = 0; i < 31; i++)
         p[i] = vmt_malloc(10);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        vmt_free(vmt_malloc(10));
+        vmt_free(vmt_malloc(300000));
+        for (unsigned i = 0; i < 31; i++)
+            vmt_free(p[i]);
         exit(0);
     }
     CHECK(waitpid(child, &status, 0) == child && status == 0);
@@ -94,12 +98,22 @@ static void play_fork(void)
         vmt_free(p[i]);
 }
 
+/* Calls are exact even so; frees are those at the last sample. */
+static void play_killed(void)
+{
+    for (unsigned i = 0; i < 100; i++)
+        CHECK(vmt_malloc(50));
+    fflush(NULL);
+    raise(SIGKILL);
+}
+
 static const struct scene scenes[] = {
-    {"calls", play_calls, 14, 14, 3, 1},
-    {"failures", play_failures, 3, 1, 1, 1},
-    {"threads", play_threads, 4000, 4000, 0, 1},
-    {"realloc_0_and_null", play_realloc_0_and_null, 1, 1, 0, 1},
-    {"fork", play_fork, 1500 + 31 + 1, 1500 + 31 + 1, 0, 1},
+    {"calls", play_calls, 14 + 2, 14 + 2, 3, 0, 1, true}, /* two of the three reallocs move */
+    {"failures", play_failures, 1, 1, 1, 3, 1, true},
+    {"threads", play_threads, 4000, 4000, 0, 0, 1, true},
+    {"realloc_0_and_null", play_realloc_0_and_null, 1, 1, 0, 0, 1, true},
+    {"fork", play_fork, 1500 + 31 + 1, 1500 + 31 + 31 + 1, 0, 0, 2, true},
+    {"killed", play_killed, 100, 0, 0, 0, 1, false},
 };
 
 /* ---- The parent's side ---- */
@@ -122,56 +136,142 @@ static void start_anew(void *arg)
     die("cannot start %s anew", own_argv[0]);
 }
 
-static struct vm_stats_block play(const struct scene *s)
+static void play(const struct scene *s, struct counts_sum *sum)
 {
-    struct vm_stats_block block;
     char text[512];
+    size_t bytes;
 
-    make_file(VM_STATS_BYTES);
+    make_file(VM_COUNTS_BYTES_MIN);
     int status = child_status(start_anew, (void *)(uintptr_t)s->name, text, sizeof text);
-    int fd = open(path, O_RDONLY);
-    ssize_t got = read(fd, &block, sizeof block);
-    close(fd);
+    const struct vm_counts_file *file = counts_map(path, &bytes);
     unlink(path);
-    if (status != 0 || text[0] != '\0' || got != (ssize_t)sizeof block)
+    if ((status == 0) != s->ended || text[0] != '\0' || !file || !counts_good(file, bytes))
         fail_msg("%s: wait status %#x, on stderr: %s", s->name, (unsigned)status, text);
-    return block;
+    counts_sum(file, 0, sum);
 }
 
 static void compare(const struct scene *s)
 {
-    struct vm_stats_block b = play(s);
+    struct counts_sum sum;
 
-    if (b.magic != VM_STATS_MAGIC || b.processes != s->processes || b.allocs != s->allocs || b.frees != s->frees
-        || b.reallocs != s->reallocs || b.live != 0 || b.peak_live <= 0)
-        fail_msg("%s: magic %llx, %llu processes, %llu allocations, %llu frees, %llu reallocs, %lld bytes live, peak %lld",
-                 s->name, (unsigned long long)b.magic, (unsigned long long)b.processes, (unsigned long long)b.allocs,
-                 (unsigned long long)b.frees, (unsigned long long)b.reallocs, (long long)b.live, (long long)b.peak_live);
+    play(s, &sum);
+    bool right = sum.processes == s->processes && sum.calls == s->calls && sum.frees == s->frees && sum.reallocs == s->reallocs
+        && sum.failures == s->failures && sum.ended == s->ended;
+    bool plausible = !s->ended || (sum.live == 0 && (sum.peak_live > 0 || s->calls < 100));
+    if (!right || !plausible)
+        fail_msg("%s: %llu processes, %llu blocks handed out, %llu frees, %llu reallocs, %llu failures, %llu bytes live, peak "
+                 "%llu, ended %d", s->name, (unsigned long long)sum.processes, (unsigned long long)sum.calls,
+                 (unsigned long long)sum.frees, (unsigned long long)sum.reallocs, (unsigned long long)sum.failures,
+                 (unsigned long long)sum.live, (unsigned long long)sum.peak_live, sum.ended);
 }
 
 static void every_call_counts(void **state) { (void)state, compare(&scenes[0]); }
-static void failures_count_as_calls(void **state) { (void)state, compare(&scenes[1]); }
+static void failures_count_as_such(void **state) { (void)state, compare(&scenes[1]); }
 static void threads_count(void **state) { (void)state, compare(&scenes[2]); }
 static void realloc_of_0_and_null(void **state) { (void)state, compare(&scenes[3]); }
-static void fork_counts_once(void **state) { (void)state, compare(&scenes[4]); }
+static void fork_counts_apart(void **state) { (void)state, compare(&scenes[4]); }
+static void killed_counts(void **state) { (void)state, compare(&scenes[5]); }
+
+static void classes_are_apart(void **state)
+{
+    (void)state;
+    struct counts_sum sum;
+
+    /* malloc(100 * i), calloc(25), 64 at 64, 5 at 128, 1 at 4096; realloc: 5000 and 200000 bytes */
+    play(&scenes[0], &sum);
+    assert_int_equal(sum.of[1].calls, 1);
+    assert_int_equal(sum.of[2].calls, 1);
+    assert_int_equal(sum.of[2].asked, 32);
+    assert_int_equal(sum.of[0].calls, 1);
+    assert_int_equal(sum.of[0].asked, 200000);
+    assert_int_equal(sum.of[0].frees, 1);
+    assert_int_equal(sum.of[7].calls, 1);  /* 100 in 112 */
+    assert_int_equal(sum.of[8].calls, 1);  /* 128 at 128 */
+    assert_int_equal(sum.of[8].asked, 5);
+}
+
+/* The peak is sampled, and low by a sixteenth at most with one thread. */
+static void play_peak(void)
+{
+    enum { BLOCKS = 20000, BYTES = 1000 };
+    static void *p[BLOCKS];
+
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < BLOCKS; i++)
+            p[i] = vmt_malloc(BYTES);
+        for (unsigned i = 0; i < BLOCKS; i++)
+            vmt_free(p[i]);
+    }
+}
+
+static void peak_is_near(void **state)
+{
+    (void)state;
+    static const struct scene peak = {"peak", play_peak, 0, 0, 0, 0, 1, true};
+    struct counts_sum sum;
+
+    play(&peak, &sum);
+    assert_int_equal(sum.calls, 60000);
+    assert_int_equal(sum.frees, 60000);
+    assert_in_range(sum.peak_live, 20000u * 1024 * 15 / 16, 20000u * 1024);
+}
+
+static void warned_of(const char *what)
+{
+    char text[512], wanted[512];
+
+    int status = child_status(start_anew, (void *)(uintptr_t)"calls", text, sizeof text);
+    snprintf(wanted, sizeof wanted, "libvmalloc: VMALLOC_OPTIONS: stats: %s; ignored\n", what);
+    assert_int_equal(status, 0);
+    assert_string_equal(text, wanted);
+}
 
 static void unusable_files(void **state)
 {
     (void)state;
-    static const struct scene calls = {"calls", play_calls, 0, 0, 0, 0};
-    char text[512], wanted[512];
+    char cannot[128];
 
-    make_file(VM_STATS_BYTES - 1); /* too short */
-    int status = child_status(start_anew, (void *)(uintptr_t)calls.name, text, sizeof text);
-    snprintf(wanted, sizeof wanted, "libvmalloc: VMALLOC_OPTIONS: stats: cannot map %s; ignored\n", path);
+    make_file(VM_COUNTS_BYTES_MIN - 1);
+    warned_of("no room in the file or memory to count in");
     unlink(path);
-    assert_int_equal(status, 0);
-    assert_string_equal(text, wanted);
+    snprintf(cannot, sizeof cannot, "cannot map %s", path);
+    warned_of(cannot);
 
-    /* path does not exist any more */
-    status = child_status(start_anew, (void *)(uintptr_t)calls.name, text, sizeof text);
+    make_file(VM_COUNTS_BYTES_MIN); /* a file of something else stays as it is */
+    int fd = open(path, O_RDWR);
+    char word[8] = "precious", read_back[9] = "";
+    CHECK(write(fd, word, sizeof word) == sizeof word);
+    warned_of("no room in the file or memory to count in");
+    CHECK(pread(fd, read_back, sizeof word, 0) == sizeof word);
+    assert_string_equal(read_back, "precious");
+    close(fd);
+    unlink(path);
+}
+
+/* More threads than the file has cells for: they run, and are not counted. */
+static void full_file(void **state)
+{
+    (void)state;
+    static const struct scene *threads = &scenes[2];
+    struct vm_counts_file *file;
+    struct counts_sum sum;
+    char text[512];
+    size_t bytes;
+
+    make_file(VM_COUNTS_BYTES_MIN);
+    int fd = open(path, O_RDWR);
+    file = mmap(NULL, VM_COUNTS_BYTES_MIN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    file->next = (VM_COUNTS_BYTES_MIN - VM_COUNTS_FIRST) / VM_COUNTS_CELL - 1; /* room for the process and one heap */
+    int status = child_status(start_anew, (void *)(uintptr_t)threads->name, text, sizeof text);
     assert_int_equal(status, 0);
-    assert_string_equal(text, wanted);
+    assert_string_equal(text, "");
+    const struct vm_counts_file *again = counts_map(path, &bytes);
+    counts_sum(again, 0, &sum);
+    unlink(path);
+    assert_int_equal(sum.processes, 1);
+    assert_int_equal(sum.heaps, 1);
+    assert_in_range(sum.calls, 1000, 4000);
 }
 
 /* ---- The account ---- */
@@ -223,10 +323,14 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_counts),
-        cmocka_unit_test(failures_count_as_calls),
+        cmocka_unit_test(failures_count_as_such),
         cmocka_unit_test(threads_count),
         cmocka_unit_test(realloc_of_0_and_null),
-        cmocka_unit_test(fork_counts_once),
+        cmocka_unit_test(fork_counts_apart),
+        cmocka_unit_test(killed_counts),
+        cmocka_unit_test(classes_are_apart),
+        cmocka_unit_test(peak_is_near),
+        cmocka_unit_test(full_file),
         cmocka_unit_test(unusable_files),
         CHILD_TEST(account),
         CHILD_TEST(texts_are_cut_and_ended),
@@ -239,6 +343,8 @@ int main(int argc, char **argv)
                 scenes[i].play();
                 return 0;
             }
+        if (strcmp(argv[1], "peak") == 0)
+            return play_peak(), 0;
         die("no scene %s", argv[1]);
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
