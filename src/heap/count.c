@@ -213,7 +213,7 @@ static void write_sample(const struct census *c, const struct vm_frames_stats *f
     VM_STORE(&p->samples, p->samples + 1);
 }
 
-/* The walk is made under the heap's lock, so that a signal handler that allocates meanwhile does not wait for the
+/* The walk is made under the heap's lock, if there is one, so that a signal handler that allocates meanwhile does not wait for the
    frames' lock, which this very thread has. */
 void vm_counts_sample(void)
 {
@@ -221,16 +221,18 @@ void vm_counts_sample(void)
     struct census c = {0};
     struct vm_frames_stats frames;
 
-    if (!vm_counting || !h || vm_lock_is_mine(&h->lock) || vm_lock_is_mine(&vm_extents_lock)
+    if (!vm_counting || (h && vm_lock_is_mine(&h->lock)) || vm_lock_is_mine(&vm_extents_lock)
         || vm_lock_is_mine(&vm_frames_lock) || __atomic_exchange_n(&sampling, true, __ATOMIC_ACQUIRE))
         return;
-    vm_lock_outer(&h->lock);
+    if (h)
+        vm_lock_outer(&h->lock);
     vm_slabs_each(count_slab, &c);
     vm_frames_stats(&frames);
-    vm_unlock(&h->lock);
+    if (h)
+        vm_unlock(&h->lock);
     write_sample(&c, &frames);
     uint64_t below = process->peak_live - process->live, room = frames.brk_bytes / SAMPLE_SHARE;
-    if (h->tap)
+    if (h && h->tap)
         h->tap->budget = (int64_t)(vm_max(vm_max(below, room), SAMPLE_BYTES) / vm_max(vm_heaps_live(), 1u));
     VM_STORE_RELEASE(&sampling, false);
 }

@@ -1,4 +1,7 @@
 /* See counts.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "tool/counts.h"
 
 #include <fcntl.h>
@@ -115,10 +118,20 @@ static void add_heap(const struct vm_counts_file *file, const struct vm_counts_h
     }
 }
 
+/* Is there a cell before `number` of the same process, that is, did it run another program before? */
+static bool ran_before(const struct vm_counts_file *file, uint64_t number, uint64_t pid)
+{
+    for (uint64_t i = 1; i < number; i++) {
+        const struct vm_counts_process *p = cell_of(file, i);
+        if (VM_LOAD(&p->kind) == VM_COUNTS_PROCESS && VM_LOAD(&p->pid) == pid)
+            return true;
+    }
+    return false;
+}
+
 /* frees: so far what was live when the process was born, and modulo 2^64. */
 static void add_process(const struct vm_counts_process *p, struct counts_sum *sum)
 {
-    sum->processes++;
     sum->ended = sum->ended && VM_LOAD(&p->end) == VM_COUNTS_EXITED;
     sum->live = sum->live > VM_LOAD(&p->live) ? sum->live : VM_LOAD(&p->live);
     sum->peak_live = sum->peak_live > VM_LOAD(&p->peak_live) ? sum->peak_live : VM_LOAD(&p->peak_live);
@@ -141,7 +154,7 @@ void counts_sum(const struct vm_counts_file *file, uint64_t number, struct count
         if (VM_LOAD(&h->kind) == VM_COUNTS_HEAP && (number == 0 || VM_LOAD(&h->process) == number))
             add_heap(file, h, sum);
         else if (VM_LOAD(&p->kind) == VM_COUNTS_PROCESS && (number == 0 || i == number))
-            add_process(p, sum);
+            sum->processes += !ran_before(file, i, VM_LOAD(&p->pid)), add_process(p, sum);
     }
     for (unsigned id = 0; id < VM_COUNTS_CLASSES; id++) {
         struct counts_class *c = &sum->of[id];

@@ -12,7 +12,7 @@ struct counts_class {
 };
 
 struct counts_sum {
-    uint64_t processes, heaps;           /* cells summed up */
+    uint64_t processes, heaps;           /* one that executed several programs counts once */
     uint64_t calls, asked, given;        /* blocks handed out, bytes asked for, bytes handed out (but for large blocks) */
     uint64_t frees, reallocs, failures;  /* calls */
     uint64_t live, peak_live;            /* bytes; of several processes the largest one's */

@@ -23,7 +23,7 @@ SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))
 LIMIT = 60
 WAYS = {"run": [RUN], "run -q": [RUN, "-q"], "run --": [RUN, "--"]}
 SUMMARY = re.compile(
-    rb"(libvmalloc: calls      [0-9,]+ \(malloc [0-9,]+, free [0-9,]+, realloc [0-9,]+\)\n"
+    rb"(libvmalloc: calls      [0-9,]+ \(malloc [0-9,]+, free (?:about )?[0-9,]+, realloc [0-9,]+\)\n"
     rb"libvmalloc: peak live  [0-9.]+ [KM]iB\n(libvmalloc: processes  [0-9]+ .*\n)?"
     rb"|libvmalloc: calls      allocation counts not available \(.*\)\n)"
     rb"libvmalloc: peak RSS   [0-9.]+ [KM]iB\n"

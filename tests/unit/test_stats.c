@@ -98,7 +98,7 @@ static void play_fork(void)
         vmt_free(p[i]);
 }
 
-/* Calls are exact even so; frees are those at the last sample. */
+/* Calls are exact even so; what was freed is known at exit only. */
 static void play_killed(void)
 {
     for (unsigned i = 0; i < 100; i++)
@@ -155,7 +155,7 @@ static void compare(const struct scene *s)
     struct counts_sum sum;
 
     play(s, &sum);
-    bool right = sum.processes == s->processes && sum.calls == s->calls && sum.frees == s->frees && sum.reallocs == s->reallocs
+    bool right = sum.processes == s->processes && sum.calls == s->calls && (sum.frees == s->frees || !s->ended) && sum.reallocs == s->reallocs
         && sum.failures == s->failures && sum.ended == s->ended;
     bool plausible = !s->ended || (sum.live == 0 && (sum.peak_live > 0 || s->calls < 100));
     if (!right || !plausible)
