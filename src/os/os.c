@@ -118,42 +118,52 @@ static void *os_sbrk(intptr_t by)
 }
 #else
 /* Where the break is not for everybody: musl's sbrk() only tells it, and musl's own malloc, which its dynamic loader keeps
-   beside ours, sets it to where it believes it to be (mallocng, alloc_meta).  So it is one of our own, in a range of address
-   space that is reserved at the first call; pages above it have no access.  Guarded by vm_frames_lock. */
-#define BREAK_SPAN_MAX (64 * VM_GIB)
-#define BREAK_SPAN_MIN (4 * VM_MIB)
-#define BREAK_LIMIT_SHARE 4 /* of the limit on address space, where there is one */
+   beside ours, sets it to where it believes it to be (mallocng, alloc_meta).  So it is one of our own: it starts at the bottom of
+   a hole in the address space and grows up, while the kernel puts what it is asked to map at the top.  Guarded by
+   vm_frames_lock. */
+#define HOLE_MAX (64 * VM_GIB)
+#define HOLE_MIN (4 * VM_MIB)
 
-static char *break_base, *break_at; /* break_base NULL: not reserved yet, or refused */
-static size_t break_span;
+static uintptr_t break_base, break_at; /* 0: no hole was found yet */
 
-static void reserve_break(void)
+static void find_hole(void)
 {
-    size_t span = vm_min(vm_align_down(vm_os_address_limit() / BREAK_LIMIT_SHARE, BREAK_SPAN_MIN), BREAK_SPAN_MAX);
+    size_t bytes = vm_min(vm_align_down(vm_os_address_limit(), HOLE_MIN), HOLE_MAX);
 
-    for (; span >= BREAK_SPAN_MIN && !break_base; span = vm_align_down(span / 2, BREAK_SPAN_MIN)) {
-        break_base = os_map(span, PROT_NONE);
-        break_span = span;
+    for (; bytes >= HOLE_MIN; bytes = vm_align_down(bytes / 2, HOLE_MIN)) {
+        void *hole = os_map(bytes, PROT_NONE);
+        if (!hole)
+            continue;
+        os_unmap(hole, bytes);
+        break_base = break_at = (uintptr_t)hole;
+        return;
     }
-    break_at = break_base;
+}
+
+static bool map_at(uintptr_t from, size_t bytes)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    void *p = address_of(call_kernel(SYS_mmap, (long)from, (long)bytes, PROT_READ | PROT_WRITE, flags, -1));
+
+    if (p && (uintptr_t)p != from) /* a kernel before 4.17 takes the address for a wish */
+        os_unmap(p, bytes);
+    return (uintptr_t)p == from;
 }
 
 static void *os_sbrk(intptr_t by)
 {
-    if (!break_base)
-        reserve_break();
-    char *old = break_at;
-    if (!old || by < break_base - old || by > break_base + (ptrdiff_t)break_span - old)
+    if (!break_at)
+        find_hole();
+    uintptr_t old = break_at, now = old + (uintptr_t)by;
+    if (!old || now < break_base)
         return NULL;
-    char *from = (char *)vm_align_up((uintptr_t)vm_min((uintptr_t)old, (uintptr_t)(old + by)), vm_os.page_size);
-    char *to = (char *)vm_align_up((uintptr_t)vm_max((uintptr_t)old, (uintptr_t)(old + by)), vm_os.page_size);
-    size_t bytes = (size_t)(to - from);
-    if (bytes > 0 && os_protect(from, bytes, by > 0 ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
+    uintptr_t old_end = vm_align_up(old, vm_os.page_size), end = vm_align_up(now, vm_os.page_size);
+    if (end > old_end && !map_at(old_end, end - old_end))
         return NULL;
-    if (bytes > 0 && by < 0)
-        os_purge(from, bytes);
-    break_at = old + by;
-    return old;
+    if (end < old_end && os_unmap((void *)end, old_end - end) != 0)
+        return NULL;
+    break_at = now;
+    return (void *)old;
 }
 #endif
 
