@@ -533,7 +533,8 @@ static void sort_ranges(struct peek_snapshot *s)
 {
     size_t kept = 0;
 
-    qsort(s->range, s->ranges, sizeof *s->range, range_by_start);
+    if (s->ranges > 0)
+        qsort(s->range, s->ranges, sizeof *s->range, range_by_start);
     for (size_t i = 0; i < s->ranges; i++) {
         if (kept > 0 && s->range[i].start < s->range[kept - 1].end)
             s->odd++;
@@ -563,7 +564,8 @@ static void take(struct taking *t)
     t->s->moved = memcmp(before, after, sizeof before) != 0;
     if (t->failed)
         return;
-    qsort(t->copy, t->copies, sizeof *t->copy, copy_by_start);
+    if (t->copies > 0)
+        qsort(t->copy, t->copies, sizeof *t->copy, copy_by_start);
     take_zones(t);
     take_extents(t);
     take_heaps(t);

@@ -7,7 +7,7 @@
 #include "os/os.h"
 
 #define PLACES 64
-#define LIVE_MAX ((size_t)64 << 20)
+#define LIVE_MAX ((size_t)16 << 20)
 #define OPS_MAX 2000
 #define CHECK_EVERY 32
 #define THREADS_MAX 8
