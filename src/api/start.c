@@ -14,6 +14,7 @@
 #include "heap/heap.h"
 #include "os/os.h"
 #include "page/extent.h"
+#include "page/huge.h"
 #include "page/zone.h"
 #include "reclaim/limit.h"
 #include "report/fidelity.h"
@@ -66,6 +67,7 @@ void vm_start(void)
         vm_mmu_full_start();
     vm_limits_set(vm_options.limit, vm_options.limit_hard);
     vm_fidelity_start(vm_options.vm_check);
+    vm_huge_start(vm_options.thp);
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
     vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();

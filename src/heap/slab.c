@@ -293,6 +293,7 @@ static size_t return_units(struct vm_page *slab)
             to++;
         if (!(units >> from & 1))
             continue;
+        vm_frames_break(slab->start + from * unit, (to - from) * unit);
         if (vm_os.purge((char *)slab->start + from * unit, (to - from) * unit) != 0) {
             dropped_to_free(slab, unit, from, to);
             continue;

@@ -110,6 +110,35 @@ static int os_protect(void *base, size_t bytes, int prot)
     return (int)call_kernel(SYS_mprotect, (long)base, (long)bytes, prot, 0, 0);
 }
 
+static int os_huge(void *base, size_t bytes, bool wanted)
+{
+    return os_advise(base, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+/* The beginning of a file as a string; false when there is nothing to read. */
+static bool read_text(const char *path, char *text, size_t room)
+{
+    int fd = vm_os_open_read(path);
+    long n = fd < 0 ? -1 : vm_os_read_at(fd, text, room - 1, 0);
+
+    if (fd >= 0)
+        vm_os_close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+/* prctl(PR_SET_THP_DISABLE) shows in the status, which takes no new kind of system call to see. */
+static bool os_thp_setting(char *text, size_t room)
+{
+    char status[4096];
+
+    if (vm_os.page_size != 4096) /* a huge page would be 32 or 512 MiB */
+        return false;
+    if (read_text("/proc/self/status", status, sizeof status) && strstr(status, "\nTHP_enabled:\t0\n"))
+        return false;
+    return read_text("/sys/kernel/mm/transparent_hugepage/enabled", text, room);
+}
+
 #ifdef __GLIBC__
 static void *os_sbrk(intptr_t by)
 {
@@ -167,15 +196,19 @@ static void *os_sbrk(intptr_t by)
 }
 #endif
 
-static uint64_t os_now(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-struct vm_os vm_os = {os_sbrk, os_map, os_unmap, os_remap, os_purge, os_dump, os_protect, os_now, 4096};
+static uint64_t os_now(void) { return clock_ns(CLOCK_MONOTONIC_COARSE); }
+static uint64_t os_now_precise(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+struct vm_os vm_os = {os_sbrk, os_map, os_unmap, os_remap, os_purge, os_dump, os_protect,
+                      os_huge, os_thp_setting, os_now, os_now_precise, 4096};
 
 void vm_os_start(void)
 {

@@ -20,8 +20,13 @@ struct vm_os {
     /* Leaves the range out of core dumps, or takes it in again; failure is harmless. */
     int (*dump)(void *base, size_t bytes, bool wanted);
     int (*protect)(void *base, size_t bytes, int prot);
+    /* Advises for huge pages, or against them. */
+    int (*huge)(void *base, size_t bytes, bool wanted);
+    /* The system's text about huge pages, "always [madvise] never"; false when this process has none. */
+    bool (*thp_setting)(char *text, size_t room);
     /* Monotonic nanoseconds. */
     uint64_t (*now)(void);
+    uint64_t (*now_precise)(void); /* the same to the nanosecond, where now() may be milliseconds late */
     size_t page_size; /* const: after vm_os_start(); bytes, a power of two from 4 KiB to 64 KiB */
 };
 

@@ -18,6 +18,7 @@
 #include "os/meta.h"
 #include "os/os.h"
 #include "os/sleeper.h"
+#include "page/huge.h"
 #include "reclaim/keep.h"
 #include "reclaim/limit.h"
 #include "reclaim/policy.h"
@@ -232,6 +233,7 @@ static bool grow_brk(size_t bytes)
         undo_sbrk(old, ask);
         return false;
     }
+    vm_huge_mapped(from, bytes);
     add_frames(z, from, from + bytes);
     z->top = from + bytes;
     brk_frames += bytes >> VM_FRAME_SHIFT;
@@ -253,6 +255,7 @@ static uintptr_t map_zone(size_t bytes, bool aligned)
         vm_os.unmap((void *)p, from - p);
     if (p + slack > from)
         vm_os.unmap((void *)(from + bytes), p + slack - from);
+    vm_huge_mapped(from, bytes);
     return from;
 }
 
@@ -315,6 +318,7 @@ static bool grow(unsigned n)
     size_t least = (room < n ? room : 0) + n; /* frames, so that a run fits before the next chunk border or after it */
     size_t wish = vm_min(vm_max(brk_frames / GROW_SHARE, GROW_FRAMES_MIN), GROW_FRAMES_MAX);
 
+    wish = vm_huge_growth(brk_zone.top, wish * VM_FRAME_BYTES, used_frames * VM_FRAME_BYTES) / VM_FRAME_BYTES;
     if (wish > least && grow_brk(wish * VM_FRAME_BYTES))
         return true;
     return grow_brk(least * VM_FRAME_BYTES) || grow_zone(n * VM_FRAME_BYTES);
@@ -401,6 +405,7 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
 {
     unsigned touch = parts(touch_bytes);
     struct vm_page *first = NULL;
+    bool opened = false;
     uint32_t mask;
 
     vm_lock(&vm_frames_lock);
@@ -414,6 +419,8 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
         c = NULL;
     if (c) {
         unsigned bit = (unsigned)__builtin_ctz(mask);
+        if ((c->free & c->clean) == ~0u)
+            opened = vm_huge_open(chunk_base(c), used_frames * VM_FRAME_BYTES, dirty_frames * VM_FRAME_BYTES);
         news->zeroed = clean == n;
         news->resident = resident_start(c, bit, n);
         c->free &= ~mask;
@@ -427,6 +434,8 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
         first = page_at(c->zone, chunk_base(c) + ((size_t)bit << VM_FRAME_SHIFT));
     }
     vm_unlock(&vm_frames_lock);
+    if (opened)
+        vm_huge_touch(first->start);
     return first;
 }
 
@@ -457,6 +466,8 @@ static size_t purge_chunk(struct vm_chunk *c)
         unsigned n = rest ? (unsigned)__builtin_ctz(rest) : 32;
         uint32_t mask = run_mask(first, n);
         dirty &= ~mask;
+        if (c->free != ~0u)
+            vm_huge_break(chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT);
         if (vm_os.purge((char *)chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT) != 0)
             continue; /* stays dirty: nothing is lost */
         vm_mmu_note(VM_MMU_PURGED, chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT);
@@ -548,6 +559,7 @@ static bool trim_brk(size_t pad)
         rebucket(c);
     }
     brk_frames -= bytes >> VM_FRAME_SHIFT;
+    vm_huge_gone(low, z->top);
     z->top = low;
     return true;
 }
@@ -582,6 +594,13 @@ size_t vm_frames_age(uint64_t decay_ns)
 
 size_t vm_frames_kept(void) { return VM_LOAD(&dirty_frames) * VM_FRAME_BYTES; }
 size_t vm_frames_held(void) { return vm_frames_kept() + VM_LOAD(&used_frames) * VM_FRAME_BYTES; }
+
+void vm_frames_break(uintptr_t base, size_t bytes)
+{
+    vm_lock(&vm_frames_lock);
+    vm_huge_break(base, bytes);
+    vm_unlock(&vm_frames_lock);
+}
 
 struct vm_page *vm_page_of(uintptr_t address)
 {

@@ -1,0 +1,326 @@
+/* Unit tests of src/reclaim/thp and src/page/huge: which memory earns huge pages, with made-up times, costs and systems.
+   Each case of huge is a process of its own.  Run by `make check`. */
+#include "unit.h"
+
+#include "os/os.h"
+#include "page/huge.h"
+#include "page/zone.h"
+
+#define T0 ((uint64_t)5000 * VM_THP_FORGET_NS)
+#define MILLISECOND ((uint64_t)1000000)
+#define USED (4 * VM_THP_HEAP_MIN)
+
+/* ---- The arithmetic ---- */
+
+static void names(void **state)
+{
+    (void)state;
+    assert_int_equal(vm_thp_mode_of("auto"), VM_THP_AUTO);
+    assert_int_equal(vm_thp_mode_of("never"), VM_THP_NEVER);
+    assert_int_equal(vm_thp_mode_of("always"), VM_THP_ALWAYS);
+    assert_int_equal(vm_thp_mode_of(""), -1);
+    assert_int_equal(vm_thp_mode_of("Always"), -1);
+    assert_int_equal(vm_thp_system_of("always [madvise] never\n"), VM_THP_SYSTEM_MADVISE);
+    assert_int_equal(vm_thp_system_of("[always] madvise never\n"), VM_THP_SYSTEM_ALWAYS);
+    assert_int_equal(vm_thp_system_of("always madvise [never]\n"), VM_THP_SYSTEM_NEVER);
+    assert_int_equal(vm_thp_system_of(""), VM_THP_SYSTEM_NEVER);
+}
+
+static void a_large_and_dense_heap_earns_them(void **state)
+{
+    (void)state;
+    struct vm_thp t = {0};
+
+    assert_false(vm_thp_open_chunk(&t, VM_THP_HEAP_MIN - 1, 0, T0));
+    assert_true(vm_thp_open_chunk(&t, VM_THP_HEAP_MIN, 0, T0));
+    assert_true(vm_thp_open_chunk(&t, USED, USED / VM_THP_FREE_SHARE, T0));
+    assert_false(vm_thp_open_chunk(&t, USED, USED / VM_THP_FREE_SHARE + 1, T0));
+    assert_int_equal(t.opened, 2);
+}
+
+static void what_was_broken_up_soon_counts_against_them(void **state)
+{
+    (void)state;
+    struct vm_thp t = {0};
+
+    for (int i = 0; i < 100; i++)
+        assert_true(vm_thp_open_chunk(&t, USED, 0, T0));
+    for (int i = 0; i < 100 / VM_THP_BROKEN_SHARE; i++)
+        vm_thp_break_chunk(&t, T0);
+    assert_true(vm_thp_open_chunk(&t, USED, 0, T0));
+    vm_thp_break_chunk(&t, T0);
+    assert_false(vm_thp_open_chunk(&t, USED, 0, T0));
+    assert_false(vm_thp_open_chunk(&t, USED, 0, T0 + VM_THP_FORGET_NS - 1));
+    assert_int_equal(t.broken, 26);
+    assert_false(vm_thp_open_chunk(&t, USED, 0, T0 + VM_THP_FORGET_NS - 1));
+    /* 101 and 26, halved until nothing is left to hold against it */
+    assert_true(vm_thp_open_chunk(&t, USED, 0, T0 + 5 * VM_THP_FORGET_NS));
+    assert_int_equal(t.broken, 0);
+    assert_int_equal(t.opened, (101 >> 5) + 1);
+    assert_true(vm_thp_open_chunk(&t, USED, 0, UINT64_MAX));
+    assert_int_equal(t.opened, 1);
+}
+
+static void dear_ones_pause_it_longer_each_time(void **state)
+{
+    (void)state;
+    struct vm_thp t = {0};
+    uint64_t now = T0, pause = VM_THP_PAUSE_NS;
+
+    for (unsigned i = 0; i < VM_THP_PAUSE_DOUBLINGS + 3; i++) {
+        for (int look = 1; look < VM_THP_COST_LOOKS; look++)
+            vm_thp_note_cost(&t, VM_THP_COST_MAX_NS + 1, now);
+        vm_thp_note_cost(&t, VM_THP_COST_MAX_NS, now); /* one that is not dear: they were not in a row */
+        for (int look = 1; look < VM_THP_COST_LOOKS; look++)
+            vm_thp_note_cost(&t, VM_THP_COST_MAX_NS + 1, now);
+        assert_true(vm_thp_open_chunk(&t, USED, 0, now));
+        vm_thp_note_cost(&t, VM_THP_COST_MAX_NS + 1, now);
+        t.dense = VM_THP_EXTENT_NEED;
+        assert_false(vm_thp_open_chunk(&t, USED, 0, now));
+        assert_false(vm_thp_open_chunk(&t, USED, 0, now + pause - 1));
+        assert_false(vm_thp_open_extent(&t, VM_THP_EXTENT_MIN, now + pause - 1));
+        assert_true(vm_thp_open_extent(&t, VM_THP_EXTENT_MIN, now + pause));
+        now += pause;
+        t.turn = 0;
+        if (i < VM_THP_PAUSE_DOUBLINGS)
+            pause *= 2;
+    }
+}
+
+static void dense_extents_earn_them_for_the_next(void **state)
+{
+    (void)state;
+    struct vm_thp t = {0};
+
+    assert_false(vm_thp_open_extent(&t, VM_THP_EXTENT_MIN, T0));
+    vm_thp_note_extent(&t, 0, 0); /* nothing was seen */
+    vm_thp_note_extent(&t, 100, 100);
+    assert_false(vm_thp_open_extent(&t, VM_THP_EXTENT_MIN, T0));
+    vm_thp_note_extent(&t, 160 - 160 / VM_THP_DENSE_SHARE, 160);
+    assert_false(vm_thp_open_extent(&t, VM_THP_EXTENT_MIN - 1, T0));
+    for (unsigned i = 1; i <= 5 * VM_THP_WITNESS_TURN; i++)
+        assert_int_equal(vm_thp_open_extent(&t, VM_THP_EXTENT_MIN, T0), i % VM_THP_WITNESS_TURN != 0);
+}
+
+static void a_sparse_extent_doubles_what_is_needed(void **state)
+{
+    (void)state;
+    struct vm_thp t = {0};
+    unsigned need = VM_THP_EXTENT_NEED;
+
+    for (int i = 0; i < 10; i++) {
+        vm_thp_note_extent(&t, 149, 160);
+        need = need * 2 < VM_THP_EXTENT_NEED_MAX ? need * 2 : VM_THP_EXTENT_NEED_MAX;
+        for (unsigned seen = 0; seen < need; seen++) {
+            assert_false(vm_thp_open_extent(&t, VM_GIB, T0));
+            vm_thp_note_extent(&t, 160, 160);
+        }
+        assert_true(vm_thp_open_extent(&t, VM_GIB, T0));
+        t.turn = 0;
+    }
+}
+
+/* ---- The brk heap of 64 chunks, and what the kernel is told ---- */
+
+#define CHUNKS 64
+
+static struct {
+    const char *setting;
+    bool huge[CHUNKS], refuse;
+    unsigned calls, readings;
+    uint64_t clock, cost;
+    unsigned char *memory;
+} fake;
+
+static uintptr_t chunk(unsigned i) { return vm_brk.base + i * VM_CHUNK_BYTES; }
+
+static int fake_huge(void *base, size_t bytes, bool wanted)
+{
+    fake.calls++;
+    if (fake.refuse)
+        return -12;
+    for (uintptr_t at = (uintptr_t)base; at < (uintptr_t)base + bytes; at += VM_CHUNK_BYTES)
+        fake.huge[(at - vm_brk.base) / VM_CHUNK_BYTES] = wanted;
+    return 0;
+}
+
+static bool fake_setting(char *text, size_t room)
+{
+    fake.readings++;
+    snprintf(text, room, "%s", fake.setting);
+    return fake.setting[0] != '\0';
+}
+
+static uint64_t fake_now(void) { return T0; }
+static uint64_t fake_now_precise(void) { return fake.clock += fake.cost; }
+
+static void prepare(const char *setting, const char *option)
+{
+    fake.setting = setting;
+    fake.memory = aligned_alloc(VM_CHUNK_BYTES, VM_CHUNK_BYTES);
+    assert_non_null(fake.memory);
+    vm_brk.base = (uintptr_t)fake.memory; /* only the first chunk is ever touched */
+    vm_brk.size = CHUNKS * VM_CHUNK_BYTES;
+    vm_os.huge = fake_huge;
+    vm_os.thp_setting = fake_setting;
+    vm_os.now = fake_now;
+    vm_os.now_precise = fake_now_precise;
+    vm_huge_start(option);
+}
+
+CHILD_CASE(small_heaps_ask_nothing)
+{
+    prepare("always [madvise] never\n", "");
+    for (unsigned i = 0; i < CHUNKS; i++)
+        CHECK(!vm_huge_open(chunk(i), VM_THP_HEAP_MIN - 1, 0));
+    vm_huge_mapped(chunk(0), CHUNKS * VM_CHUNK_BYTES);
+    vm_huge_break(chunk(3) + 4096, 4096);
+    CHECK(vm_huge_growth(chunk(3), 65536, VM_THP_HEAP_MIN - 1) == 65536);
+    CHECK(fake.calls == 0 && fake.readings == 0);
+    CHECK(vm_huge_growth(chunk(3) + 65536, 65536, VM_THP_HEAP_MIN) == VM_CHUNK_BYTES - 65536);
+}
+
+CHILD_CASE(earned_broken_up_and_earned_again)
+{
+    prepare("always [madvise] never\n", "auto");
+    for (unsigned i = 1; i < 40; i++)
+        CHECK(vm_huge_open(chunk(i), USED, 0) && fake.huge[i]);
+    CHECK(fake.readings == 1 && fake.calls == 39);
+    CHECK(vm_huge_open(chunk(7), USED, 0) && fake.calls == 39); /* it has been told that already */
+    vm_huge_break(chunk(8), 2 * VM_CHUNK_BYTES);                /* whole ones: they stay as they are */
+    CHECK(fake.calls == 39);
+    vm_huge_break(chunk(11) + VM_CHUNK_BYTES - 4096, VM_CHUNK_BYTES + 8192); /* 12 is whole */
+    CHECK(fake.calls == 41 && !fake.huge[11] && fake.huge[12] && !fake.huge[13]);
+    vm_huge_break(chunk(11), 4096);
+    vm_huge_break(chunk(50), 4096); /* never had one */
+    CHECK(fake.calls == 41);
+    CHECK(vm_huge_open(chunk(11), USED, 0) && fake.huge[11]);
+    CHECK(!vm_huge_open(chunk(12), USED, USED) && !fake.huge[12]); /* not dense any more */
+    vm_huge_gone(chunk(20), chunk(CHUNKS));
+    unsigned before = fake.calls;
+    vm_huge_break(chunk(21), 4096); /* what the break took away is forgotten */
+    CHECK(fake.calls == before);
+    CHECK(vm_huge_open(chunk(21), USED, 0) && fake.calls == before + 1);
+}
+
+CHILD_CASE(refused_advice_is_none)
+{
+    prepare("always [madvise] never\n", "");
+    fake.refuse = true;
+    CHECK(!vm_huge_open(chunk(1), USED, 0));
+    fake.refuse = false;
+    CHECK(vm_huge_open(chunk(1), USED, 0) && fake.huge[1]);
+    fake.refuse = true;
+    vm_huge_break(chunk(1), 4096);
+    fake.refuse = false;
+    vm_huge_break(chunk(1), 4096); /* it is tried again */
+    CHECK(!fake.huge[1]);
+}
+
+CHILD_CASE(other_zones_get_none)
+{
+    prepare("always [madvise] never\n", "");
+    CHECK(!vm_huge_open(vm_brk.base + vm_brk.size, USED, 0));
+    CHECK(!vm_huge_open(vm_brk.base - VM_CHUNK_BYTES, USED, 0));
+    vm_huge_break(vm_brk.base + vm_brk.size, 4096);
+    CHECK(fake.calls == 0);
+}
+
+CHILD_CASE(a_system_that_is_always_at_it)
+{
+    prepare("[always] madvise never\n", "");
+    for (unsigned i = 0; i < 10; i++)
+        CHECK(vm_huge_open(chunk(i), USED, 0));
+    CHECK(!vm_huge_open(chunk(10), USED, USED));
+    CHECK(fake.calls == 0); /* its own way */
+    vm_huge_break(chunk(1), 4096);
+    CHECK(fake.calls == 1 && !fake.huge[1]);
+    vm_huge_break(chunk(1), 4096);
+    CHECK(fake.calls == 1);
+    CHECK(!vm_huge_open(chunk(1), USED, USED) && fake.calls == 1);
+    CHECK(vm_huge_open(chunk(1), USED, 0) && fake.huge[1]);
+}
+
+CHILD_CASE(a_system_without)
+{
+    prepare("", "auto");
+    CHECK(!vm_huge_open(chunk(0), USED, 0));
+    vm_huge_break(chunk(0), 4096);
+    CHECK(fake.calls == 0 && fake.readings == 1);
+}
+
+CHILD_CASE(never_matters_only_where_it_is_always)
+{
+    prepare("[always] madvise never\n", "never");
+    memset(fake.huge, true, sizeof fake.huge);
+    vm_huge_mapped(chunk(0), 2 * VM_CHUNK_BYTES);
+    CHECK(!fake.huge[0] && !fake.huge[1] && fake.huge[2]);
+    CHECK(!vm_huge_open(chunk(2), USED, 0) && fake.calls == 1);
+    CHECK(vm_huge_growth(chunk(3) + 65536, 65536, USED) == 65536);
+}
+
+CHILD_CASE(never_elsewhere)
+{
+    prepare("always [madvise] never\n", "never");
+    vm_huge_mapped(chunk(0), 2 * VM_CHUNK_BYTES);
+    CHECK(!vm_huge_open(chunk(2), USED, 0));
+    CHECK(fake.calls == 0);
+}
+
+CHILD_CASE(always_from_the_first_byte)
+{
+    prepare("always [madvise] never\n", "always");
+    vm_huge_mapped(chunk(0), 2 * VM_CHUNK_BYTES);
+    CHECK(fake.huge[0] && fake.huge[1] && !fake.huge[2]);
+    vm_huge_break(chunk(0), 4096);
+    CHECK(fake.huge[0] && fake.calls == 1);
+    CHECK(vm_huge_growth(chunk(3) + 65536, 65536, 0) == VM_CHUNK_BYTES - 65536);
+}
+
+CHILD_CASE(bad_options_leave_auto)
+{
+    prepare("always [madvise] never\n", "sometimes");
+    CHECK(vm_huge_mode() == VM_THP_AUTO);
+    CHECK(vm_huge_open(chunk(0), USED, 0));
+}
+
+CHILD_CASE(dear_huge_pages_stop_it)
+{
+    prepare("always [madvise] never\n", "");
+    fake.cost = MILLISECOND / 10;
+    for (unsigned i = 0; i < 10; i++) {
+        CHECK(vm_huge_open(chunk(i), USED, 0));
+        vm_huge_touch(chunk(0));
+    }
+    fake.cost = 2 * MILLISECOND;
+    for (unsigned i = 10; i < 10 + VM_THP_COST_LOOKS; i++) {
+        CHECK(vm_huge_open(chunk(i), USED, 0));
+        vm_huge_touch(chunk(0) + 100);
+    }
+    CHECK(!vm_huge_open(chunk(30), USED, 0));
+    CHECK(fake.memory[0] == 0 && fake.memory[100] == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names),
+        cmocka_unit_test(a_large_and_dense_heap_earns_them),
+        cmocka_unit_test(what_was_broken_up_soon_counts_against_them),
+        cmocka_unit_test(dear_ones_pause_it_longer_each_time),
+        cmocka_unit_test(dense_extents_earn_them_for_the_next),
+        cmocka_unit_test(a_sparse_extent_doubles_what_is_needed),
+        CHILD_TEST(small_heaps_ask_nothing),
+        CHILD_TEST(earned_broken_up_and_earned_again),
+        CHILD_TEST(refused_advice_is_none),
+        CHILD_TEST(other_zones_get_none),
+        CHILD_TEST(a_system_that_is_always_at_it),
+        CHILD_TEST(a_system_without),
+        CHILD_TEST(never_matters_only_where_it_is_always),
+        CHILD_TEST(never_elsewhere),
+        CHILD_TEST(always_from_the_first_byte),
+        CHILD_TEST(bad_options_leave_auto),
+        CHILD_TEST(dear_huge_pages_stop_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
