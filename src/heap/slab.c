@@ -299,7 +299,10 @@ static size_t return_units(struct vm_page *slab)
             continue;
         }
         returned += (to - from) * unit;
-        vm_mmu_note(VM_MMU_LAZY, slab->start + from * unit, (to - from) * unit); /* a block may begin before and end here */
+        vm_mmu_note(VM_MMU_PURGED, slab->start + from * unit, (to - from) * unit);
+        /* A free block that begins before, and is not absent, may end here. */
+        vm_mmu_note(VM_MMU_OUT, slab->start + from * unit,
+                    vm_min(first_block_from(slab, from * unit) * slab->size, to * unit) - from * unit);
         for (size_t i = from; i < to; i++)
             if (first_block_from(slab, i * unit) < first_block_from(slab, (i + 1) * unit))
                 slab->absent |= (uint64_t)1 << i;
