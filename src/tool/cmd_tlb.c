@@ -442,10 +442,14 @@ static int take_option(struct request *r, int c, char **argv)
 /* A number and no --hardware: a running process. */
 static bool is_of_process(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++)
+    bool found = false;
+
+    for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--hardware") == 0)
             return false;
-    return argc > 1 && is_pid(argv[argc - 1]);
+        found = found || is_pid(argv[i]);
+    }
+    return found;
 }
 
 int cmd_tlb(int argc, char **argv)

@@ -78,7 +78,8 @@ static void read_seals(struct walk *w, const struct peek_range *r, struct seal s
         known[index[i]] = true;
 }
 
-/* Resident bytes of live blocks, block by block.  A block that could not be looked at is live if one is missing. */
+/* Resident bytes of live blocks, block by block.  One that could not be looked at, or whose head reads as zero as those do
+   whose pages went back, is live as far as sealed ones do not make up what is not handed out. */
 static uint64_t live_by_seals(struct walk *w, const struct peek_range *r)
 {
     struct seal seal[SEALS_MAX];
@@ -90,7 +91,7 @@ static uint64_t live_by_seals(struct walk *w, const struct peek_range *r)
     for (uint32_t i = 0; i < r->carved; i++) {
         uint64_t at = r->start + (uint64_t)i * r->block_size;
         uint64_t bytes = procfs_runs_bytes(&w->v->runs, at, at + r->block_size, PROCFS_PRESENT, &w->block_hint);
-        if (!known[i]) {
+        if (!known[i] || (seal[i].next == 0 && seal[i].seal == 0)) {
             unsure[unsures++] = bytes;
         } else if (seal[i].seal != (w->secret ^ at ^ seal[i].next)) {
             live += bytes;
@@ -128,7 +129,7 @@ static void fill_slab(struct walk *w, const struct peek_range *r, struct view_pi
         p->live = live_by_count(w, r, resident, carved_end);
     else
         p->live = live_by_seals(w, r);
-    p->live = vm_min(p->live, resident);
+    p->live = vm_min(vm_min(p->live, resident), (uint64_t)r->used * r->block_size);
     p->free = resident - p->live;
     p->unused = procfs_runs_bytes(&w->v->runs, carved_end, r->end, PROCFS_PRESENT | PROCFS_HUGE, &huge_hint);
     p->slack = p->resident - resident - p->unused;
