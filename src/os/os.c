@@ -270,7 +270,7 @@ void *vm_os_make_shared(const char *path, size_t bytes)
     return NULL;
 }
 
-bool vm_os_remove_marked(const char *path, const char *mark, size_t bytes)
+bool vm_os_remove_marked(const char *path, const void *mark, size_t bytes)
 {
     char start[64];
     struct stat st;
@@ -289,6 +289,54 @@ void vm_os_process_name(char name[16])
 {
     name[0] = '\0';
     prctl(PR_GET_NAME, name, 0, 0, 0);
+}
+
+/* The process id in "PREFIX.PID"; 0: it is no such name. */
+static pid_t pid_in(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    long pid = 0;
+
+    if (strncmp(name, prefix, n) != 0 || name[n] != '.')
+        return 0;
+    for (name += n + 1; *name >= '0' && *name <= '9' && pid < 1 << 26; name++)
+        pid = pid * 10 + (*name - '0');
+    return *name == '\0' ? (pid_t)pid : 0;
+}
+
+/* The kernel's own list of names, since readdir allocates. */
+void vm_os_sweep_marked(const char *dir, const char *prefix, const void *mark, size_t bytes)
+{
+    struct entry { /* linux_dirent64, see getdents64(2) */
+        uint64_t inode, next;
+        uint16_t length;
+        uint8_t type;
+        char name[];
+    };
+    char list[2048] VM_ALIGNED(8), path[320];
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long got;
+
+    if (fd < 0)
+        return;
+    while ((got = syscall(SYS_getdents64, fd, list, sizeof list)) > 0)
+        for (long at = 0; at < got;) {
+            const struct entry *e = (const struct entry *)(const void *)(list + at);
+            pid_t pid = pid_in(e->name, prefix);
+            if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) {
+                vm_fmt(path, sizeof path, "%s/%s", dir, e->name);
+                vm_os_remove_marked(path, mark, bytes);
+            }
+            at += e->length;
+        }
+    close(fd);
+}
+
+uint64_t vm_os_pid_space(void)
+{
+    struct stat st;
+
+    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
 size_t vm_os_address_limit(void)

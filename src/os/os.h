@@ -54,7 +54,13 @@ void *vm_os_make_shared(const char *path, size_t bytes);
 
 /* Removes a file that begins with the mark, if it is a regular one of this user's that nobody else may open and has no other
    name.  True when it is gone. */
-bool vm_os_remove_marked(const char *path, const char *mark, size_t bytes);
+bool vm_os_remove_marked(const char *path, const void *mark, size_t bytes);
+
+/* Does so with every file DIR/PREFIX.PID of a process that is no more. */
+void vm_os_sweep_marked(const char *dir, const char *prefix, const void *mark, size_t bytes);
+
+/* A number that only processes which see the same process ids have in common; 0: cannot be told. */
+uint64_t vm_os_pid_space(void);
 
 /* The soft limit on address space in bytes (RLIMIT_AS), SIZE_MAX when there is none. */
 size_t vm_os_address_limit(void);

@@ -21,14 +21,22 @@ static uint64_t next;              /* ns; when to publish again */
 
 static void path_of(char path[PATH_MAX_BYTES]) { vm_fmt(path, PATH_MAX_BYTES, "%s.%d", VM_SHARE_PATH, vm_os_pid()); }
 
-/* The page of a program that had this process id before us may be in the way: what carries our mark, and is ours alone, goes. */
+/* What a page begins with that was made by us or our like. */
+struct mark {
+    char magic[16];
+    uint64_t pid_space;
+};
+_Static_assert(offsetof(struct vm_share_page, pid_space) == offsetof(struct mark, pid_space), "the beginning of a page");
+
+/* The page of a program that had this process id before us may be in the way. */
 static void make_page(void)
 {
+    struct mark mark = {VM_SHARE_MAGIC, vm_os_pid_space()};
     char path[PATH_MAX_BYTES];
 
     path_of(path);
     page = vm_os_make_shared(path, sizeof *page);
-    if (!page && vm_os_remove_marked(path, VM_SHARE_MAGIC, sizeof page->magic))
+    if (!page && vm_os_remove_marked(path, &mark, sizeof mark))
         page = vm_os_make_shared(path, sizeof *page);
     if (!page) {
         vm_warn("VMALLOC_OPTIONS: share: cannot make %s; ignored", path);
@@ -38,6 +46,7 @@ static void make_page(void)
     *page = (struct vm_share_page){.format = VM_SHARE_FORMAT,
                                    .bytes = sizeof *page,
                                    .magic = VM_SHARE_MAGIC,
+                                   .pid_space = mark.pid_space,
                                    .version = VM_VERSION,
                                    .pid = (uint64_t)vm_os_pid()};
 }
@@ -82,6 +91,8 @@ void vm_share_start(bool on)
 {
     if (!on)
         return;
+    struct mark mark = {VM_SHARE_MAGIC, vm_os_pid_space()};
+    vm_os_sweep_marked(VM_SHARE_DIR, VM_SHARE_PREFIX, &mark, sizeof mark);
     vm_share_on = true;
     make_page();
 }
@@ -105,5 +116,5 @@ void vm_share_end(void)
         return;
     path_of(path);
     if (page->pid == (uint64_t)vm_os_pid())
-        vm_os_remove_marked(path, VM_SHARE_MAGIC, sizeof page->magic);
+        vm_os_remove_marked(path, page, sizeof(struct mark));
 }
