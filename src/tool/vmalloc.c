@@ -57,7 +57,7 @@ int tool_end(const char *name, int status)
 
 static void help(void)
 {
-    puts("usage: vmalloc COMMAND [ARGUMENTS...]\n");
+    puts("usage: vmalloc COMMAND [ARGUMENTS...]\n       vmalloc --version\n");
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-7s %s\n", command[i].name, command[i].summary);
     puts("\nvmalloc COMMAND --help tells more.");
@@ -69,6 +69,10 @@ int main(int argc, char **argv)
         return tool_usage("", "no command given");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         help();
+        return tool_end("", TOOL_OK);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("vmalloc " VM_VERSION);
         return tool_end("", TOOL_OK);
     }
     for (size_t i = 0; i < COMMANDS; i++)
