@@ -46,14 +46,18 @@ struct vm_counts_process {
     /* The sample, and what is derived from all of them.  Bytes unless said otherwise. */
     uint64_t samples;       /* count */
     uint64_t peak_live;     /* live blocks, by the sizes of their classes, and large ones, at most */
+    uint64_t peak_space;    /* slab_space, frames_free, large_live and large_kept when live was at the peak */
     uint64_t live;          /* the same now */
     uint64_t large_live;    /* large blocks */
     uint64_t large_count;   /* count */
     uint64_t large_kept;    /* free extents with pages */
-    uint64_t slab_space;    /* frames of the brk heap and of mmap'd zones */
+    uint64_t slab_space;    /* slabs */
     uint64_t frames_free;   /* free frames with pages */
     uint64_t metadata;      /* mapped */
     uint64_t heaps;         /* count */
+    uint64_t minor_faults;  /* count; as getrusage says, as the next two */
+    uint64_t major_faults;  /* count */
+    uint64_t rss_peak;      /* of the process, with what it inherited of the one that executed it */
     uint64_t born_large;    /* count: large blocks that were live when it was forked */
     uint32_t live_blocks[VM_COUNTS_CLASSES];   /* handed out, or on their way home in a message */
     uint32_t carved_blocks[VM_COUNTS_CLASSES]; /* ever given life, in slabs that stand now */

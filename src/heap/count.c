@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "heap/slab.h"
 #include "os/meta.h"
+#include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
 
@@ -195,21 +196,30 @@ static void write_sample(const struct census *c, const struct vm_frames_stats *f
 {
     struct vm_counts_process *p = process;
     struct vm_extents_stats extents;
+    struct vm_os_usage usage;
 
     vm_extents_stats(&extents);
+    vm_os_usage(&usage);
     for (unsigned i = 0; i < VM_CLASSES; i++) {
         VM_STORE(&p->live_blocks[i], c->live_blocks[i]);
         VM_STORE(&p->carved_blocks[i], c->carved_blocks[i]);
     }
-    VM_STORE(&p->live, c->live + extents.live);
-    VM_STORE(&p->peak_live, vm_max(p->peak_live, c->live + extents.live));
+    uint64_t live = c->live + extents.live;
+    VM_STORE(&p->live, live);
+    if (live > p->peak_live) {
+        VM_STORE(&p->peak_live, live);
+        VM_STORE(&p->peak_space, (uint64_t)(frames->in_use + frames->free_dirty + extents.live + extents.dirty));
+    }
     VM_STORE(&p->large_live, (uint64_t)extents.live);
     VM_STORE(&p->large_count, (uint64_t)extents.live_count);
     VM_STORE(&p->large_kept, (uint64_t)extents.dirty);
-    VM_STORE(&p->slab_space, (uint64_t)(frames->brk_bytes + frames->zone_bytes));
+    VM_STORE(&p->slab_space, (uint64_t)frames->in_use);
     VM_STORE(&p->frames_free, (uint64_t)frames->free_dirty);
     VM_STORE(&p->metadata, (uint64_t)vm_meta_mapped());
     VM_STORE(&p->heaps, (uint64_t)vm_heaps_live());
+    VM_STORE(&p->minor_faults, usage.minor_faults);
+    VM_STORE(&p->major_faults, usage.major_faults);
+    VM_STORE(&p->rss_peak, usage.rss_peak);
     VM_STORE(&p->samples, p->samples + 1);
 }
 
@@ -268,5 +278,6 @@ void vm_counts_fork_child(void)
     vm_counts_sample();
     memcpy(process->born_blocks, process->live_blocks, sizeof process->born_blocks);
     process->born_large = process->large_count;
-    process->peak_live = process->live;
+    process->peak_live = 0; /* the next sample sets it */
+    vm_counts_sample();
 }

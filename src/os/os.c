@@ -285,6 +285,14 @@ bool vm_os_remove_marked(const char *path, const void *mark, size_t bytes)
     return ours && unlink(path) == 0;
 }
 
+void vm_os_usage(struct vm_os_usage *u)
+{
+    struct rusage r = {0};
+
+    getrusage(RUSAGE_SELF, &r);
+    *u = (struct vm_os_usage){(uint64_t)r.ru_minflt, (uint64_t)r.ru_majflt, (uint64_t)r.ru_maxrss * VM_KIB};
+}
+
 void vm_os_process_name(char name[16])
 {
     name[0] = '\0';

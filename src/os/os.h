@@ -45,6 +45,13 @@ uint64_t vm_os_secret(void);
 /* Maps a file shared and writable, as many bytes of it as *bytes says or as it has; NULL when it cannot be. */
 void *vm_os_map_file(const char *path, size_t *bytes);
 
+/* What the process has used so far, by getrusage. */
+struct vm_os_usage {
+    uint64_t minor_faults, major_faults; /* count */
+    uint64_t rss_peak;                   /* bytes */
+};
+void vm_os_usage(struct vm_os_usage *u);
+
 /* What the kernel calls the process, cut to 15 characters. */
 void vm_os_process_name(char name[16]);
 

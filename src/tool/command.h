@@ -18,6 +18,7 @@ struct tool_command {
 
 int cmd_map(int argc, char **argv);
 int cmd_rss(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_tlb_pid(int argc, char **argv);

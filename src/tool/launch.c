@@ -12,6 +12,7 @@
 
    It is linked statically and allocates nothing of its own, because the kernel counts the pages of the process that
    calls exec in the new program's peak RSS. One thread, no locks. */
+#include "tool/attend.h"
 #include "tool/counts.h"
 
 #include <errno.h>
@@ -19,13 +20,11 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -46,12 +45,6 @@ struct request {
     char **argv; /* the program and its arguments */
 };
 
-/* What we inherited and the program must get back. */
-struct inherited {
-    sigset_t mask;
-    struct sigaction sigchld;
-};
-
 /* How the program ended, from wait4() and the clock. */
 struct outcome {
     int status;
@@ -67,151 +60,6 @@ static void fail(const char *what, const char *why)
 {
     dprintf(STDERR_FILENO, "%s: %s: %s\n", self, what, why);
     exit(EXIT_OURS);
-}
-
-/* ---- What the program is started with ---- */
-
-/* Puts FRONT, SEPARATOR and the variable's present value together (the other way round if `append`). */
-static void extend_variable(const char *name, const char *value, char separator, bool append)
-{
-    const char *present = getenv(name);
-    if (present == NULL || *present == '\0') {
-        if (setenv(name, value, 1) != 0)
-            fail(name, strerror(errno));
-        return;
-    }
-    size_t size = strlen(present) + strlen(value) + 2;
-    char *joined = malloc(size);
-    if (joined == NULL)
-        fail(name, strerror(errno));
-    snprintf(joined, size, "%s%c%s", append ? present : value, separator, append ? value : present);
-    if (setenv(name, joined, 1) != 0)
-        fail(name, strerror(errno));
-    free(joined);
-}
-
-/* All signals wait for sigwaitinfo() from here on, and SIGCHLD is not ignored, else there would be nothing to wait
-   for. */
-static void hold_signals(struct inherited *inherited)
-{
-    struct sigaction act = {.sa_handler = SIG_DFL};
-    sigset_t all;
-
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &inherited->mask);
-    sigaction(SIGCHLD, &act, &inherited->sigchld);
-}
-
-/* Starts the program. A child of vfork() shares our memory, so its errno is ours to read: 0 or what execvp() said.
-   SIGKILL sent to us cannot be forwarded, hence the parent-death signal. */
-static pid_t start_program(char **argv, const struct inherited *inherited, volatile int *error)
-{
-    *error = 0;
-    pid_t pid = vfork();
-    if (pid < 0)
-        fail("vfork", strerror(errno));
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        sigaction(SIGCHLD, &inherited->sigchld, NULL);
-        sigprocmask(SIG_SETMASK, &inherited->mask, NULL);
-        execvp(argv[0], argv);
-        *error = errno;
-        _exit(EXIT_OURS);
-    }
-    return pid;
-}
-
-/* ---- While it runs ---- */
-
-static void take_default_action(int signal)
-{
-    struct sigaction act = {.sa_handler = SIG_DFL}, before;
-    sigset_t one, mask;
-
-    sigaction(signal, &act, &before);
-    raise(signal);
-    sigemptyset(&one);
-    sigaddset(&one, signal);
-    sigprocmask(SIG_UNBLOCK, &one, &mask);
-    /* Still here: it was a stop signal and we were continued, or the kernel would not stop an orphaned group. */
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-    sigaction(signal, &before, NULL);
-}
-
-/* We were told to continue. A SIGCONT to the process group has reached the program too, and once is enough. */
-static void continue_program(pid_t pid)
-{
-    siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == pid)
-        return;
-    kill(pid, SIGCONT);
-}
-
-/* The program has stopped: so do we, with the same signal, for the shell that watches us. */
-static void stop_with_program(pid_t pid, int signal)
-{
-    const struct timespec now = {0};
-    sigset_t cont;
-
-    take_default_action(signal);
-    sigemptyset(&cont);
-    sigaddset(&cont, SIGCONT);
-    sigtimedwait(&cont, NULL, &now);
-    continue_program(pid);
-}
-
-/* The terminal sends these to every process of the foreground group, so the program has its own. (What kill() sends
-   to a whole group it gets twice: the two kinds of kill() look alike from here.) */
-static bool came_from_terminal(const siginfo_t *info)
-{
-    if (info->si_code != SI_KERNEL)
-        return false;
-    switch (info->si_signo) {
-    case SIGINT:
-    case SIGQUIT:
-    case SIGTSTP:
-    case SIGTTIN:
-    case SIGTTOU:
-    case SIGHUP:
-    case SIGCONT:
-    case SIGWINCH:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void forward_signal(pid_t pid, const siginfo_t *info)
-{
-    if (came_from_terminal(info))
-        return;
-    if (info->si_signo == SIGCONT)
-        continue_program(pid);
-    else if (info->si_code == SI_QUEUE)
-        sigqueue(pid, info->si_signo, info->si_value);
-    else
-        kill(pid, info->si_signo);
-}
-
-/* Passes signals on and follows stops until the program has ended. */
-static void attend_program(pid_t pid, struct outcome *outcome)
-{
-    sigset_t all;
-    siginfo_t info;
-
-    sigfillset(&all);
-    for (;;) {
-        pid_t got;
-        while ((got = wait4(pid, &outcome->status, WNOHANG | WUNTRACED, &outcome->usage)) == pid) {
-            if (!WIFSTOPPED(outcome->status))
-                return;
-            stop_with_program(pid, WSTOPSIG(outcome->status));
-        }
-        if (got < 0)
-            fail("wait4", strerror(errno));
-        if (sigwaitinfo(&all, &info) > 0 && info.si_signo != SIGCHLD)
-            forward_signal(pid, &info);
-    }
 }
 
 static double seconds_now(void)
@@ -332,19 +180,6 @@ static void print_json(const char *path, const struct outcome *outcome)
     close(fd);
 }
 
-/* Ends as the program ended. The core file, if any, is the program's and not ours. */
-static int end_as(int status)
-{
-    const struct rlimit none = {0, 0};
-
-    if (WIFEXITED(status))
-        return WEXITSTATUS(status);
-    setrlimit(RLIMIT_CORE, &none);
-    prctl(PR_SET_DUMPABLE, 0);
-    take_default_action(WTERMSIG(status));
-    return 128 + WTERMSIG(status);
-}
-
 static void parse_arguments(int argc, char **argv, struct request *request)
 {
     static const struct option options[] = {
@@ -383,27 +218,30 @@ int main(int argc, char **argv)
 {
     struct request request = {.counts = true};
     struct outcome outcome = {0};
-    struct inherited inherited;
+    struct attend_inherited inherited;
     struct vm_counts_file *stats = NULL;
     char stats_path[PATH_MAX] = "", stats_option[PATH_MAX + 8];
     volatile int exec_error;
 
     parse_arguments(argc, argv, &request);
     if (request.preload != NULL) {
-        extend_variable("LD_PRELOAD", request.preload, ':', false);
+        if (!attend_extend_variable("LD_PRELOAD", request.preload, ':', false))
+            fail("LD_PRELOAD", strerror(errno));
         if (request.counts && (request.summary || request.json != NULL))
             stats = counts_make(stats_path, sizeof stats_path);
     }
     if (stats != NULL) {
         snprintf(stats_option, sizeof stats_option, "stats=%s", stats_path);
-        extend_variable("VMALLOC_OPTIONS", stats_option, ',', true);
+        if (!attend_extend_variable("VMALLOC_OPTIONS", stats_option, ',', true))
+            fail("VMALLOC_OPTIONS", strerror(errno));
     }
     outcome.stats = stats;
 
-    hold_signals(&inherited);
+    attend_hold_signals(&inherited);
     const double begin = seconds_now();
-    const pid_t pid = start_program(request.argv, &inherited, &exec_error);
-    attend_program(pid, &outcome);
+    const pid_t pid = attend_start(request.argv, &inherited, &exec_error);
+    if (pid < 0 || !attend_program(pid, &outcome.status, &outcome.usage))
+        fail(pid < 0 ? "vfork" : "wait4", strerror(errno));
     outcome.seconds = seconds_now() - begin;
     if (stats != NULL)
         unlink(stats_path);
@@ -417,5 +255,5 @@ int main(int argc, char **argv)
         print_summary(&request, &outcome);
     if (request.json != NULL)
         print_json(request.json, &outcome);
-    return end_as(outcome.status);
+    return attend_end_as(outcome.status);
 }

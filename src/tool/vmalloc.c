@@ -9,6 +9,7 @@
 static const struct tool_command command[] = {
     {"map", "what lies in every 2 MiB of a running process's heap", cmd_map},
     {"rss", "why the RSS of a running process is what it is", cmd_rss},
+    {"run", "run a program under libvmalloc and say what it allocated", cmd_run},
     {"sim", "the virtual-memory system as a machine, driven by a trace or a script", cmd_sim},
     {"stat", "the account of a running program's heap, or a core file's", cmd_stat},
     {"tlb", "hits and misses of data TLBs in a trace, reach in a process, counters of the processor", cmd_tlb},

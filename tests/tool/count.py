@@ -1,0 +1,165 @@
+"""Tests vmalloc run: counts of a program whose calls are known, however it ends, over exec, fork and threads; text, JSON, one
+file a process; --read, --set, --lib; programs into which nothing can be preloaded; bad arguments. Run by tests/tool/run, or by
+hand after a build. Usage: count.py ROOT   (VMALLOC: the command, default ROOT/build/vmalloc; CC: the compiler)"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.realpath(sys.argv[1])
+VMALLOC = os.environ.get("VMALLOC", os.path.join(ROOT, "build/vmalloc"))
+WORK = tempfile.mkdtemp()
+PROGRAM = os.path.join(WORK, "count")
+FAILURES = 0
+
+
+def check(name, good, why=""):
+    global FAILURES
+    FAILURES += not good
+    print("PASS run: " + name if good else "FAIL run: %s: %s" % (name, str(why).replace("\n", "\\n")[:600]), flush=True)
+
+
+def call(arguments, command=None, **more):
+    return subprocess.run([command or VMALLOC, "run"] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, **more)
+
+
+def figures(*program):
+    done = call(["--json", "--"] + list(program))
+    return done.returncode, json.loads(done.stderr)
+
+
+def by_class(process):
+    return {c["class_bytes"]: (c["calls"], c["frees"], c["live_blocks"]) for c in process["classes"]}
+
+
+# Beside the program's own calls libc has a few, of sizes that are not looked at here.
+LIVE = {112: (1000, 405, 595), 5120: (10, 0, 10), 3072: (5, 0, 5), None: (3, 1, 2)}
+
+
+def known(name, process, wanted=None):
+    found = by_class(process)
+    for size, numbers in (wanted or LIVE).items():
+        check("%s: class %s" % (name, size or "large"), found.get(size) == numbers, "%s, not %s" % (found.get(size), numbers))
+
+
+def test_ends():
+    status, found = figures(PROGRAM, "exit")
+    check("exit: status", status == 0 and found["program"]["exit_status"] == 0, found["program"])
+    process, = found["processes"]
+    check("exit: exited", process["exited"] is True, process)
+    known("exit", process)
+    check("exit: reallocs", process["reallocs"] == 12, process["reallocs"])
+    check("exit: asked", [c["asked_bytes"] for c in process["classes"] if c["class_bytes"] in (112, 5120)] == [112000, 50000], process)
+    live = 595 * 112 + 10 * 5120 + 5 * 3072 + 2 * 200704
+    check("exit: live bytes", live <= process["live_bytes"] < live + 8192, process["live_bytes"])
+    peak = 600 * 112 + 10 * 5120 + 3 * 200704
+    check("exit: peak", peak * 15 // 16 <= process["peak_live_bytes"] < peak + 8192, process["peak_live_bytes"])
+    check("exit: space", process["peak_space_bytes"] > process["peak_live_bytes"], process)
+    for end, wanted in ("_exit", 7), ("kill", -signal.SIGKILL), ("abort", -signal.SIGABRT):
+        status, found = figures(PROGRAM, end)
+        process, = found["processes"]
+        check("%s: status" % end, status == wanted, status)
+        check("%s: not exited" % end, process["exited"] is False, process)
+        calls = {size: n[0] for size, n in by_class(process).items()}
+        check("%s: calls" % end, (calls[112], calls[5120], calls[None]) == (1000, 10, 3), calls)
+
+
+def test_processes():
+    status, found = figures(PROGRAM, "exec")
+    check("exec: processes", len(found["processes"]) == 2 and found["processes"][0]["pid"] == found["processes"][1]["pid"], found)
+    known("exec: second program", found["processes"][1])
+    status, found = figures(PROGRAM, "fork")
+    check("fork: processes", [p["forked"] for p in found["processes"]] == [False, True], found)
+    known("fork: parent", found["processes"][0])
+    known("fork: child", found["processes"][1], {112: (0, 100, 495), 5120: (0, 0, 10), None: (0, 0, 2)})
+    status, found = figures(PROGRAM, "threads")
+    known("threads", found["processes"][0], {**LIVE, 64: (20000, 20000, 0)})
+
+
+def test_output():
+    done = call(["--", PROGRAM, "exit"])
+    text = done.stderr.decode()
+    for piece in ("blocks handed out", "at exit", "slack", "fragments", "faults", "112           1000            405          595", "status 0"):
+        check("text: " + piece, piece in text, text)
+    check("text: no colours, nothing on stdout", "\033" not in text and done.stdout == b"", text)
+    base = os.path.join(WORK, "out")
+    done = call(["-o", base, "--json", PROGRAM, "fork"])
+    files = sorted(f for f in os.listdir(WORK) if f.startswith("out."))
+    loaded = [json.load(open(os.path.join(WORK, f))) for f in files]
+    check("a file a process", len(files) == 2 and sorted("out.%d" % p["pid"] for p in loaded) == files, files)
+    check("with --output nothing on stderr", done.stderr == b"", done.stderr)
+    for f in files:
+        os.unlink(os.path.join(WORK, f))
+    call(["-o", base, PROGRAM, "exec"])
+    files = sorted(f for f in os.listdir(WORK) if f.startswith("out."))
+    check("a file a program of one process", len(files) == 2 and files[1] == files[0] + ".2", files)
+    done = call(["-o", os.path.join(WORK, "no/such/folder"), PROGRAM])
+    check("output to nowhere", done.returncode == 0 and done.stderr.count(b"\n") == 1 and b"no/such/folder" in done.stderr, done)
+
+
+def test_read():
+    path = os.path.join(WORK, "counts")
+    with open(path, "wb") as file:
+        file.truncate(1 << 20)
+    library = os.path.join(os.path.dirname(VMALLOC), ".libs/libvmalloc.so")
+    subprocess.run([PROGRAM], env=dict(os.environ, LD_PRELOAD=library, VMALLOC_OPTIONS="stats=" + path), timeout=60, check=True)
+    done = call(["--read", path, "--json"])
+    found = json.loads(done.stdout)
+    check("--read", done.returncode == 0 and "program" not in found, found)
+    known("--read", found["processes"][0])
+    with open(path, "r+b") as file:
+        file.truncate(100000)
+    bad = {"no such file": path + "x", "a cut one": path, "an empty one": "/dev/null", "another one": PROGRAM, "a folder": WORK}
+    for name, file in bad.items():
+        done = call(["--read", file])
+        check("--read of " + name, done.returncode == 1 and done.stderr.count(b"\n") == 1 and file.encode() in done.stderr, done)
+
+
+def test_arguments():
+    for arguments in [], ["--nothing"], ["-o"], ["--read", "x", "true"]:
+        done = call(arguments)
+        check("usage: %s" % arguments, done.returncode == 2 and done.stderr.startswith(b"vmalloc run: "), done)
+    done = call(["--help"])
+    check("--help", done.returncode == 0 and done.stdout.startswith(b"usage: vmalloc run"), done)
+    check("not found", call(["no-such-program-anywhere"]).returncode == 127)
+    check("not executable", call(["/etc/passwd"]).returncode == 126)
+    done = call(["--lib", "/no/such/lib.so", "true"])
+    check("no such library", done.returncode == 1 and b"/no/such/lib.so" in done.stderr, done)
+    alone = os.path.join(WORK, "with space")
+    os.mkdir(alone)
+    shutil.copy(VMALLOC, alone)
+    open(os.path.join(alone, "libvmalloc.so"), "w").close()
+    done = call(["true"], command=os.path.join(alone, "vmalloc"))
+    check("a path that LD_PRELOAD cannot name", done.returncode == 1 and b"space" in done.stderr, done)
+    done = call(["--set", "brk=0", "--", "sh", "-c", "echo $VMALLOC_OPTIONS"], env=dict(os.environ, VMALLOC_OPTIONS="brk=1"))
+    check("--set", done.stdout.startswith(b"brk=1,brk=0,stats=/"), done.stdout)
+
+
+def test_not_loaded():
+    source = os.path.join(WORK, "static.c")
+    with open(source, "w") as file:
+        file.write("int main(void) { return 5; }\n")
+    program = os.path.join(WORK, "static")
+    if subprocess.run([os.environ.get("CC", "cc"), "-static", source, "-o", program], stderr=subprocess.DEVNULL).returncode:
+        print("SKIP run: static program: no static libc")
+    else:
+        done = call([program])
+        check("static program", done.returncode == 5 and done.stderr.count(b"\n") == 1 and b"statically linked" in done.stderr, done)
+
+
+def main():
+    source = os.path.join(ROOT, "tests/tool/count.c")
+    subprocess.run([os.environ.get("CC", "cc"), "-O0", "-fno-builtin", source, "-o", PROGRAM, "-pthread"], check=True)
+    for test in test_ends, test_processes, test_output, test_read, test_arguments, test_not_loaded:
+        try:
+            test()
+        except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:
+            check(test.__name__, False, repr(error))
+    shutil.rmtree(WORK)
+    return 1 if FAILURES else 0
+
+
+sys.exit(main())
