@@ -12,9 +12,10 @@
 
 #include "tool/command.h"
 
-#define STILL_SHARE 256             /* RSS may drift by that share ... */
-#define STILL_BYTES (64 * VM_KIB)   /* ... or by that much, and the look counts as one moment */
-#define SEALS_MAX 512               /* of blocks of a page and more in one slab */
+#define STILL_SHARE 256           /* RSS may drift by that share ... */
+#define STILL_BYTES (64 * VM_KIB) /* ... or by that much, and the look counts as one moment */
+#define PAUSE 10000               /* microseconds between looks */
+#define SEALS_MAX 512             /* of blocks of a page and more in one slab */
 
 /* What one walk carries along. */
 struct walk {
@@ -302,10 +303,10 @@ static int look(struct view *v, char error[PEEK_ERROR_MAX])
     bool maps = false;
 
     forget(v);
-    int failed = procfs_read_totals(v->pid, &before);
-    struct peek_snapshot *s = failed ? NULL : peek_snapshot(v->peek, error);
-    if (!failed && !s)
+    struct peek_snapshot *s = peek_snapshot(v->peek, error);
+    if (!s)
         return 1;
+    int failed = procfs_read_totals(v->pid, &before);
     if (!failed)
         failed = procfs_read_smaps(v->pid, &v->maps);
     if (!failed && v->has_pages && read_pages(v, s) != 0) {
@@ -328,6 +329,32 @@ static int look(struct view *v, char error[PEEK_ERROR_MAX])
     return failed;
 }
 
+static uint64_t distance(const struct view *v) { return (uint64_t)llabs(v->drift); }
+
+/* Looks until nothing moved, a few times at most; what stays is the last look, or the one in which RSS moved least. */
+static int look_often(struct view *v, char error[PEEK_ERROR_MAX])
+{
+    int failed = look(v, error);
+
+    for (int i = 1; i < VIEW_LOOKS && !failed && v->moved; i++) {
+        struct view before = *v;
+        v->maps = (struct procfs_maps){0};
+        v->runs = (struct procfs_runs){0};
+        v->piece = NULL;
+        v->count = v->room = 0;
+        usleep(PAUSE);
+        failed = look(v, error);
+        if (!failed && v->moved && distance(&before) < distance(v)) {
+            struct view other = *v;
+            *v = before;
+            before = other;
+        }
+        forget(&before);
+        free(before.piece);
+    }
+    return failed;
+}
+
 struct view *view_open(const char *command, pid_t pid)
 {
     char error[PEEK_ERROR_MAX], text[16];
@@ -344,14 +371,14 @@ struct view *view_open(const char *command, pid_t pid)
     int failed = v->peek ? 0 : 1;
     if (!failed)
         v->has_pages = procfs_pages_open(pid, &v->pages) == 0;
-    for (int i = 0; i < VIEW_LOOKS && !failed && (i == 0 || v->moved); i++)
-        failed = look(v, error);
+    if (!failed)
+        failed = look_often(v, error);
     v->knows_huge = v->has_pages && v->pages.scans;
+    if (failed > 0)
+        tool_failed(command, "%s", error);
+    else if (failed)
+        tool_failed(command, "pid %d: %s", (int)pid, failed == -ENOENT ? strerror(ESRCH) : strerror(-failed));
     if (failed) {
-        if (failed > 0)
-            tool_failed(command, "%s", error);
-        else
-            tool_failed(command, "pid %d: %s", (int)pid, failed == -ENOENT ? strerror(ESRCH) : strerror(-failed));
         view_close(v);
         return NULL;
     }

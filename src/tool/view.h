@@ -20,7 +20,7 @@
 #include "tool/procfs.h"
 
 #define VIEW_CHUNK (UINT64_C(1) << 21)
-#define VIEW_LOOKS 4
+#define VIEW_LOOKS 8 /* at most */
 
 enum view_kind { VIEW_SLAB, VIEW_FRAMES, VIEW_EXTENT_LIVE, VIEW_EXTENT_FREE, VIEW_META, VIEW_KINDS };
 
