@@ -1,6 +1,8 @@
 /* Publishing the account; see share.h.  One thread publishes at a time, others pass by. */
 #include "report/share.h"
 
+#include <string.h>
+
 #include "base/fail.h"
 #include "base/fmt.h"
 #include "base/lock.h"
@@ -8,16 +10,18 @@
 #include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "report/block.h"
 
 #define PATH_MAX_BYTES 64
-#define INTERVAL_NS 100000000u
-#define COST_SHARE 100 /* of the time that passes one part may be spent on it */
+#define INTERVAL_NS 100000000u /* at most this long between two times, while there are slow paths */
+#define AGE_SHARE 16           /* a program's beginning, when all is new, is published oftener: by this share of its age */
+#define COST_SHARE 100         /* of the time that passes one part may be spent on it */
 
 bool vm_share_on;
 
 static bool busy;                  /* somebody publishes, or makes the page */
 static struct vm_share_page *page; /* under busy; NULL: not made yet, or not to be had */
-static uint64_t next;              /* ns; when to publish again */
+static uint64_t began, next;       /* ns; when the page was made, and when to publish again */
 
 static void path_of(char path[PATH_MAX_BYTES]) { vm_fmt(path, PATH_MAX_BYTES, "%s.%d", VM_SHARE_PATH, vm_os_pid()); }
 
@@ -47,8 +51,10 @@ static void make_page(void)
                                    .bytes = sizeof *page,
                                    .magic = VM_SHARE_MAGIC,
                                    .pid_space = mark.pid_space,
-                                   .version = VM_VERSION,
                                    .pid = (uint64_t)vm_os_pid()};
+    /* Naming the block here is what links it into static programs. */
+    began = vm_os.now();
+    memcpy(page->version, vm_report_block.version, sizeof page->version);
 }
 
 static void write_page(uint64_t now)
@@ -82,7 +88,8 @@ void vm_share_publish(void)
         make_page();
     if (page) {
         write_page(now);
-        VM_STORE(&next, now + vm_max(INTERVAL_NS, (vm_os.now() - now) * COST_SHARE));
+        size_t interval = vm_min((now - began) / AGE_SHARE, INTERVAL_NS);
+        VM_STORE(&next, now + vm_max(interval, (vm_os.now() - now) * COST_SHARE));
     }
     VM_STORE_RELEASE(&busy, false);
 }

@@ -1,6 +1,6 @@
 /* The option share=1: the account of this process in a page of shared memory, the file /dev/shm/vmalloc.PID with mode 0600,
    for `vmalloc stat PID` where the system forbids to read a process's memory from outside.  The process writes it itself,
-   in slow paths, at most ten times a second and at most a hundredth of its time: so what it says is of the last slow path,
+   in slow paths, about ten times a second and in at most a hundredth of its time: so what it says is of the last slow path,
    and tells its age.  Figures only: no descriptors, no addresses.  Removed at exit; who is killed, ends by _exit or
    executes another program leaves it, and the next program that starts with share=1 sweeps it away.  When the option is off, slow paths test one flag. */
 #ifndef VM_SHARE_H
