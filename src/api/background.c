@@ -1,6 +1,6 @@
 /* The background thread.  It is made at the first slow path of an allocation that finds MAKE_FROM bytes in use or kept:
    a program that never has so much never gets it.  While something is kept it looks twice in a decay time (src/reclaim/
-   policy.h) and rests between; when nothing is kept it sleeps without a tick until src/page rouses it.  It takes locks as
+   policy.h), and at the system's account of how long tasks waited for memory, and rests between; when nothing is kept it sleeps without a tick until src/page rouses it.  It takes locks as
    every thread does and holds none while it sleeps; all signals but libc's own are blocked in it.
 
    The process must end as if the thread was not there: it is detached, exit() does not wait for it, and when the main
@@ -21,6 +21,7 @@
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/heap.h"
+#include "os/cgroup.h"
 #include "os/os.h"
 #include "os/sleeper.h"
 #include "page/extent.h"
@@ -31,6 +32,7 @@
 #define MAKE_FROM VM_MIB
 #define STACK_BYTES (64 * VM_KIB)
 #define NS_PER_MS UINT64_C(1000000)
+#define PRESSURE_NS (500 * NS_PER_MS) /* from one look at the pressure to the next, at most */
 
 enum { OFF, NOT_READY, WANTED, BEING_MADE, RUNNING };
 
@@ -49,6 +51,30 @@ static bool kept_something(void)
     return frames.free_dirty > 0 || extents.dirty > 0;
 }
 
+/* What the thread knows of the system's shortage of memory; its own. */
+struct pressure {
+    char path[VM_CGROUP_PATH]; /* "": not looked for yet */
+    uint64_t stalled, at;      /* us, ns: at the last look; at 0: none yet */
+};
+
+/* Every look asks anew and keeps no descriptor, which the program might close, and use for something else. */
+static void look_at_pressure(struct pressure *p)
+{
+    uint64_t stalled, now = vm_os.now();
+    bool pressed = false;
+
+    if (vm_os.is_confined())
+        return;
+    if (p->path[0] == '\0')
+        vm_cgroup_pressure_file(p->path);
+    if (vm_cgroup_stalled(p->path, &stalled)) {
+        pressed = p->at != 0 && now > p->at && vm_policy_pressed(stalled, p->stalled, now - p->at);
+        p->stalled = stalled;
+        p->at = now;
+    }
+    VM_STORE(&vm_limits.pressed, pressed);
+}
+
 static void look(uint64_t decay_ns)
 {
     vm_heaps_collect();
@@ -59,13 +85,17 @@ static void look(uint64_t decay_ns)
 static void *run(void *arg)
 {
     uint64_t decay_ns = vm_options.decay * NS_PER_MS;
+    uint64_t interval = vm_age_interval(decay_ns), rest = vm_options.pressure ? vm_min(interval, PRESSURE_NS) : interval;
+    struct pressure pressure = {.at = 0};
 
     (void)arg;
     pthread_setname_np(pthread_self(), "vmalloc");
     while (VM_LOAD(&vm_sleeper) != VM_SLEEPER_STOPPED) {
+        if (vm_options.pressure)
+            look_at_pressure(&pressure);
         look(decay_ns);
         if (vm_frames_kept() + vm_extents_kept() > 0) {
-            vm_sleeper_rest(vm_age_interval(decay_ns));
+            vm_sleeper_rest(rest);
             continue;
         }
         if (!vm_sleeper_lie_down())
@@ -74,6 +104,8 @@ static void *run(void *arg)
             vm_sleeper_get_up();
             continue;
         }
+        pressure.at = 0; /* how memory fares meanwhile is of no account */
+        VM_STORE(&vm_limits.pressed, false);
         vm_sleeper_sleep();
     }
     return NULL;

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
-#include "api/background.h"
+#include "api/growth.h"
 #include "api/mallinfo.h"
 #include "os/os.h"
 #include "page/extent.h"
@@ -28,8 +28,7 @@ static VM_NOINLINE void *alloc_slow(size_t n, size_t align, bool zero)
 
     vm_start();
     void *p = vm_heap_alloc(n, align, zero);
-    if (VM_UNLIKELY(VM_LOAD(&vm_limits.charged) >= VM_LOAD(&vm_background_from)))
-        vm_background_make();
+    vm_growth();
     vm_trace_alloc(p);
     if (VM_INSTRUMENT && VM_UNLIKELY(vm_counting) && !p)
         vm_count_call(false, true);

@@ -13,6 +13,7 @@
 
 #include "api/api.h"
 #include "api/background.h"
+#include "api/growth.h"
 #include "base/lock.h"
 #include "heap/count.h"
 #include "heap/heap.h"
@@ -96,6 +97,7 @@ static void after_fork_in_child(void)
     if (!interrupted) /* other threads may have had memory in hand that is charged and counted nowhere else */
         vm_limit_recount(vm_frames_held() + vm_extents_held());
     vm_background_forked();
+    vm_growth_changed();
     vm_gate_open();
     vm_counts_fork_child();
     if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)

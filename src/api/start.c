@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/background.h"
+#include "api/growth.h"
 #include "base/fail.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -77,6 +78,7 @@ void vm_start(void)
     vm_thread_begin_hook = thread_begins;
     vm_background_start();
     vm_share_start(vm_options.share != 0);
+    vm_growth_start();
     VM_STORE_RELEASE(&started, true);
     vm_unlock(&start_lock);
     vm_fork_start();
@@ -89,6 +91,7 @@ __attribute__((constructor(101))) static void at_load(void)
     if (vm_options.background) {
         thread_begins(); /* so that the end of the main thread is seen, even if it never allocates */
         vm_background_ready();
+        vm_growth_changed();
     }
 }
 

@@ -8,6 +8,7 @@
 #include "base/fail.h"
 
 #define WAITERS 1u
+#define SPINS 100
 
 /* Of <linux/futex.h>, which not every C library can include: FUTEX_WAIT and FUTEX_WAKE, each with FUTEX_PRIVATE_FLAG. */
 enum { WAIT_PRIVATE = 0 | 128, WAKE_PRIVATE = 1 | 128 };
@@ -35,12 +36,16 @@ static bool take(struct vm_lock *l, uint32_t mine)
     return __atomic_compare_exchange_n(&l->word, &expected, mine, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
+static int spins = SPINS;
+
+void vm_lock_spin(bool worth) { VM_STORE(&spins, worth ? SPINS : 0); }
+
 static VM_COLD void lock_contended(struct vm_lock *l)
 {
     uint32_t mine = vm_thread_self() << 1;
     struct vm_lock *before = awaited;
 
-    for (int spin = 0; spin < 100; spin++) {
+    for (int spin = 0; spin < VM_LOAD(&spins); spin++) {
         if (VM_LOAD(&l->word) == 0 && take(l, mine))
             return;
 #if defined(__x86_64__)

@@ -36,6 +36,9 @@ struct vm_lock {
 uint32_t vm_thread_self(void);
 
 void vm_lock(struct vm_lock *l);
+
+/* Is it worth to try for a while before waiting for a lock?  Yes, unless the process has one processor at most. */
+void vm_lock_spin(bool worth);
 bool vm_trylock(struct vm_lock *l);
 void vm_unlock(struct vm_lock *l);
 bool vm_lock_is_mine(const struct vm_lock *l);

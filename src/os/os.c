@@ -207,8 +207,25 @@ static uint64_t clock_ns(clockid_t clock)
 static uint64_t os_now(void) { return clock_ns(CLOCK_MONOTONIC_COARSE); }
 static uint64_t os_now_precise(void) { return clock_ns(CLOCK_MONOTONIC); }
 
+static long os_read_file(const char *path, char *buf, size_t cap)
+{
+    size_t have = 0;
+    ssize_t got = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    while (have < cap && (got = read(fd, buf + have, cap - have)) > 0)
+        have += (size_t)got;
+    long error = got < 0 ? -errno : 0;
+    close(fd);
+    return have > 0 ? (long)have : error;
+}
+
+static bool os_is_confined(void) { return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0; }
+
 struct vm_os vm_os = {os_sbrk, os_map, os_unmap, os_remap, os_purge, os_dump, os_protect,
-                      os_huge, os_thp_setting, os_now, os_now_precise, 4096};
+                      os_huge, os_thp_setting, os_now, os_now_precise, os_read_file, os_is_confined, 4096};
 
 void vm_os_start(void)
 {

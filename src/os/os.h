@@ -27,6 +27,10 @@ struct vm_os {
     /* Monotonic nanoseconds. */
     uint64_t (*now)(void);
     uint64_t (*now_precise)(void); /* the same to the nanosecond, where now() may be milliseconds late */
+    /* Reads the beginning of a file into buf[0..cap); how many bytes, or -errno. */
+    long (*read_file)(const char *path, char *buf, size_t cap);
+    /* Has the process given up system calls (seccomp(2))?  Then it makes no call of a new kind. */
+    bool (*is_confined)(void);
     size_t page_size; /* const: after vm_os_start(); bytes, a power of two from 4 KiB to 64 KiB */
 };
 
