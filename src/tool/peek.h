@@ -79,6 +79,7 @@ struct peek_range {
     uint32_t capacity;   /* slab: blocks; the tail behind the last one is end - start - capacity * block_size */
     uint32_t carved;     /* slab: blocks ever given life; those above were never touched */
     uint32_t used;       /* slab: blocks handed out, or on their way home as a message */
+    uint64_t absent;     /* slab: bit i: its pages went back, unit i of them, and free blocks begin there; see peek_unit_bytes() */
     uint8_t class_id;    /* slab */
     uint8_t state;       /* slab: enum vm_slab_state */
     bool quiet;          /* slab: known to be kept though it may be empty */
@@ -109,6 +110,14 @@ struct peek_snapshot {
 /* NULL on failure, with one line in error. */
 struct peek_snapshot *peek_snapshot(const struct peek *p, char error[PEEK_ERROR_MAX]);
 void peek_snapshot_free(struct peek_snapshot *s);
+
+/* Bytes of a slab that one bit of `absent` stands for: a page of so many bytes, or more, so that 64 bits are enough. */
+VM_INLINE uint64_t peek_unit_bytes(const struct peek_range *slab, uint64_t page)
+{
+    while (slab->end - slab->start > 64 * page)
+        page *= 2;
+    return page;
+}
 
 /* The range that holds the address, or NULL. */
 const struct peek_range *peek_range_at(const struct peek_snapshot *s, uint64_t address);

@@ -20,7 +20,7 @@
 
 /* The fields that a snapshot needs, by struct. */
 #define FIELDS(X) \
-    X(page, held) X(page, state) X(page, bias) X(page, carved) X(page, owner) X(page, role) X(page, class_id) \
+    X(page, held) X(page, state) X(page, bias) X(page, absent) X(page, carved) X(page, owner) X(page, role) X(page, class_id) \
     X(page, frames) X(page, size) X(page, capacity) X(page, start) X(page, zone) \
     X(zone, base) X(zone, map) X(zone, chunks) X(zone, next) X(zone, top) X(zone, span) \
     X(chunk, free) X(chunk, clean) X(chunk, resident) \
@@ -307,6 +307,7 @@ static void take_slab(struct taking *t, const unsigned char *page, uint64_t star
     r->capacity = (uint32_t)capacity;
     r->carved = (uint32_t)carved;
     r->class_id = (uint8_t)get(page, l->page_class_id);
+    r->absent = get(page, l->page_absent);
 }
 
 /* Bytes from the start of a dirty frame that are resident: four bits a frame count sixteenths, less one. */

@@ -79,8 +79,27 @@ static void read_seals(struct walk *w, const struct peek_range *r, struct seal s
         known[index[i]] = true;
 }
 
-/* Resident bytes of live blocks, block by block.  One that could not be looked at, or whose head reads as zero as those do
-   whose pages went back, is live as far as sealed ones do not make up what is not handed out. */
+/* Does the block at that offset begin in pages that went back? */
+static bool is_absent(const struct walk *w, const struct peek_range *r, uint64_t offset)
+{
+    return r->absent >> (offset / peek_unit_bytes(r, w->page)) & 1;
+}
+
+/* Resident bytes in pages that went back: they came again with a huge page. */
+static uint64_t resident_absent(const struct walk *w, const struct peek_range *r, uint64_t end)
+{
+    uint64_t unit = peek_unit_bytes(r, w->page), bytes = 0;
+    size_t hint = w->block_hint;
+
+    for (uint64_t left = r->absent; left; left &= left - 1) {
+        uint64_t at = r->start + (uint64_t)__builtin_ctzll(left) * unit;
+        if (at < end)
+            bytes += procfs_runs_bytes(&w->v->runs, at, vm_min(at + unit, end), PROCFS_PRESENT, &hint);
+    }
+    return bytes;
+}
+
+/* Resident bytes of live blocks, block by block.  One that could not be looked at is live if others are not enough. */
 static uint64_t live_by_seals(struct walk *w, const struct peek_range *r)
 {
     struct seal seal[SEALS_MAX];
@@ -92,7 +111,9 @@ static uint64_t live_by_seals(struct walk *w, const struct peek_range *r)
     for (uint32_t i = 0; i < r->carved; i++) {
         uint64_t at = r->start + (uint64_t)i * r->block_size;
         uint64_t bytes = procfs_runs_bytes(&w->v->runs, at, at + r->block_size, PROCFS_PRESENT, &w->block_hint);
-        if (!known[i] || (seal[i].next == 0 && seal[i].seal == 0)) {
+        if (is_absent(w, r, at - r->start))
+            continue;
+        if (!known[i]) {
             unsure[unsures++] = bytes;
         } else if (seal[i].seal != (w->secret ^ at ^ seal[i].next)) {
             live += bytes;
@@ -131,9 +152,11 @@ static void fill_slab(struct walk *w, const struct peek_range *r, struct view_pi
     else
         p->live = live_by_seals(w, r);
     p->live = vm_min(vm_min(p->live, resident), (uint64_t)r->used * r->block_size);
-    p->free = resident - p->live;
-    p->unused = procfs_runs_bytes(&w->v->runs, carved_end, r->end, PROCFS_PRESENT | PROCFS_HUGE, &huge_hint);
-    p->slack = p->resident - resident - p->unused;
+    uint64_t again = vm_min(resident_absent(w, r, carved_end), resident - p->live);
+    p->free = resident - p->live - again;
+    uint64_t huge = procfs_runs_bytes(&w->v->runs, carved_end, r->end, PROCFS_PRESENT | PROCFS_HUGE, &huge_hint);
+    p->unused = again + huge;
+    p->slack = p->resident - resident - huge;
     p->handed_out = (uint64_t)r->used * r->block_size;
     p->blocks = r->used;
     p->block_size = r->block_size;

@@ -284,6 +284,7 @@ def test_huge_pages():
             raise Skip("this kernel does not tell huge pages by address")
         expect("huge pages", account["huge"], huge)
         expect("live bytes", account["live_bytes"], before["live_bytes"])
+        expect_between("what they bring along", account["parts"]["huge_unused"], 1, huge)
         expect_between("RSS grows by what they bring along", part(account, *HEAP) - part(before, *HEAP), 0, huge)
         found = asked("map", program.pid)
         expect("huge blocks of the map", (found["sum"]["huge_blocks"], found["sum"]["huge"]), (huge // BLOCK, huge))
