@@ -11,6 +11,7 @@ enum vm_lock_rank {
     VM_RANK_START,   /* one-time initialisation */
     VM_RANK_HEAP,    /* struct vm_heap: slow paths of one heap */
     VM_RANK_HEAPS,   /* the list of heaps and of idle heaps */
+    VM_RANK_PURGE,   /* returning frames */
     VM_RANK_EXTENTS, /* large blocks */
     VM_RANK_FRAMES,  /* frames of the brk heap and the zones */
     VM_RANK_MMU,     /* the shadow page table's writers */

@@ -21,7 +21,6 @@
 /* Free units of a slab are looked for when at most this many blocks a page, and half of all, are out: with more, at
    random places, hardly a page (e^-3 = 5 %) has none. */
 #define SPARSE_PER_PAGE 3
-#define SPARSE_LIVE_SHARE 16 /* what sparse slabs may hold free: that part of the heap */
 #define UNITS 64             /* bits of vm_page.absent */
 
 /* Bytes that the last slab of the class to fill up, or to become empty, came to touch: a guess at what the next will.
@@ -347,7 +346,7 @@ static void to_sparse(struct vm_heap *h, struct vm_page *slab)
     if (free_bytes > absent)
         put_aside(&h->sparse, &h->sparse_bytes, slab, free_bytes - absent);
     if (h->sparse_bytes > h->sparse_keep.floor) {
-        size_t bound = vm_keep_bound(&h->sparse_keep, vm_frames_used() / (SPARSE_LIVE_SHARE / VM_KEEP_LIVE_SHARE), vm_os.now());
+        size_t bound = vm_keep_bound(&h->sparse_keep, vm_frames_used() / 2, 0, vm_os.now());
         if (h->sparse_bytes > bound)
             return_sparse(h, bound / 2);
     }

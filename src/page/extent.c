@@ -14,6 +14,7 @@
 #include "os/meta.h"
 #include "os/os.h"
 #include "os/sleeper.h"
+#include "page/zone.h"
 #include "reclaim/keep.h"
 #include "reclaim/limit.h"
 #include "reclaim/policy.h"
@@ -491,6 +492,7 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
         live_count++;
         vm_mmu_note(VM_MMU_OUT, e->base, e->size);
         vm_age_used(&age, dirty_bytes);
+        vm_keep_set(&keep, dirty_bytes);
     }
     vm_unlock(&vm_extents_lock);
     return e;
@@ -499,7 +501,8 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
 /* Bytes of dirty extents that may be kept now. */
 static size_t keep_bound(void)
 {
-    size_t bound = vm_keep_bound(&keep, live_bytes, vm_os.now());
+    vm_keep_set(&keep, dirty_bytes);
+    size_t bound = vm_keep_bound(&keep, live_bytes + vm_frames_used(), vm_frames_kept(), vm_os.now());
     return vm_limit_strained() ? vm_policy_strained_bound(bound, live_bytes) : bound;
 }
 
@@ -521,7 +524,8 @@ void vm_extent_free(struct vm_extent *e)
     }
     coalesce(e, VM_EXTENT_DIRTY);
     to_free(e, VM_EXTENT_DIRTY);
-    return_dirty(bound);
+    if (dirty_bytes > bound)
+        return_dirty(vm_keep_target(bound));
     if (clean_bytes > CLEAN_MAX)
         return_clean(CLEAN_MAX / 2);
     vm_sleeper_rouse();
@@ -546,7 +550,7 @@ static bool shrink(struct vm_extent *e, size_t size)
     to_free(tail, VM_EXTENT_DIRTY);
     size_t bound = keep_bound();
     if (dirty_bytes > bound)
-        return_dirty(bound);
+        return_dirty(vm_keep_target(bound));
     vm_sleeper_rouse();
     return true;
 }
@@ -727,13 +731,14 @@ size_t vm_extents_age(uint64_t decay_ns)
 
 size_t vm_extents_kept(void) { return VM_LOAD(&dirty_bytes); }
 size_t vm_extents_held(void) { return vm_extents_kept() + VM_LOAD(&live_bytes); }
+size_t vm_extents_used(void) { return VM_LOAD(&live_bytes); }
 
 void vm_extents_settle(void)
 {
     if (vm_lock_is_mine(&vm_extents_lock))
         return; /* in a signal handler that interrupted us here */
     vm_lock(&vm_extents_lock);
-    size_t share = live_bytes / VM_KEEP_LIVE_SHARE;
+    size_t share = VM_KEEP_SHARE(live_bytes);
     if (dirty_bytes > share)
         return_dirty(share);
     vm_unlock(&vm_extents_lock);

@@ -64,6 +64,7 @@ size_t vm_extents_age(uint64_t decay_ns);
 /* Bytes of free extents that hold pages, and these with the live ones; without a lock. */
 size_t vm_extents_kept(void);
 size_t vm_extents_held(void);
+size_t vm_extents_used(void); /* bytes of live ones, the same way */
 
 /* Returns what is kept beyond its share of live extents, whatever credit it has earned. */
 void vm_extents_settle(void);

@@ -18,6 +18,7 @@
 #include "os/meta.h"
 #include "os/os.h"
 #include "os/sleeper.h"
+#include "page/extent.h"
 #include "page/huge.h"
 #include "reclaim/keep.h"
 #include "reclaim/limit.h"
@@ -34,7 +35,8 @@
 #define ZONE_BYTES_MAX (64 * VM_MIB)
 #define FRAME_PARTS 16u /* in which it is known how much of a frame is resident */
 #define PART_BYTES (VM_FRAME_BYTES / FRAME_PARTS)
-#define KEEP_FLOOR (16 * VM_MIB)
+#define TRIM_MIN (64 * VM_MIB) /* free at the top of the break: half of it goes back when it is that much ... */
+#define TRIM_SHARE 4           /* ... and that part of the break */
 #define DIRTY_LOOKS 4 /* chunks looked at for a run that starts resident */
 
 struct vm_chunk {
@@ -48,6 +50,7 @@ struct vm_chunk {
 _Static_assert(sizeof(struct vm_chunk) == 64, "64 chunks describe READY_STEP in one page");
 
 struct vm_lock vm_frames_lock = VM_LOCK_INIT(VM_RANK_FRAMES);
+struct vm_lock vm_purge_lock = VM_LOCK_INIT(VM_RANK_PURGE);
 struct vm_brk vm_brk;
 
 /* All below: guarded by vm_frames_lock. */
@@ -57,7 +60,7 @@ static struct vm_list by_free[VM_CHUNK_FRAMES + 1];  /* chunks by their longest 
 static struct vm_list by_dirty[VM_CHUNK_FRAMES + 1]; /* chunks by their longest run of dirty frames */
 static size_t used_frames, dirty_frames, clean_frames;
 static size_t brk_frames, zone_frames;
-static struct vm_keep keep = {.floor = KEEP_FLOOR};
+static struct vm_keep keep = {.floor = VM_KEEP_FLOOR};
 static struct vm_age age;
 
 VM_FACTS vm_zone_facts[] = {
@@ -425,7 +428,8 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
         news->resident = resident_start(c, bit, n);
         c->free &= ~mask;
         clean_frames -= clean;
-        dirty_frames -= n - clean;
+        VM_STORE(&dirty_frames, dirty_frames - (n - clean));
+        vm_keep_set(&keep, dirty_frames * VM_FRAME_BYTES);
         VM_STORE(&used_frames, used_frames + n);
         if (clean > 0 && keep.returned > 0)
             vm_keep_fetched(&keep, clean * VM_FRAME_BYTES, vm_os.now());
@@ -455,41 +459,77 @@ void vm_page_reset(struct vm_page *p)
     p->size = p->capacity = p->send_cost = p->wake = 0;
 }
 
-/* Returns the chunk's dirty frames to the system; how many. */
-static size_t purge_chunk(struct vm_chunk *c)
+static bool is_dirty(const struct vm_zone *z, uintptr_t at)
 {
-    size_t purged = 0;
-
-    for (uint32_t dirty = dirty_bits(c); dirty != 0;) {
-        unsigned first = (unsigned)__builtin_ctz(dirty);
-        uint32_t rest = ~(dirty >> first);
-        unsigned n = rest ? (unsigned)__builtin_ctz(rest) : 32;
-        uint32_t mask = run_mask(first, n);
-        dirty &= ~mask;
-        if (c->free != ~0u)
-            vm_huge_break(chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT);
-        if (vm_os.purge((char *)chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT) != 0)
-            continue; /* stays dirty: nothing is lost */
-        vm_mmu_note(VM_MMU_PURGED, chunk_base(c) + ((size_t)first << VM_FRAME_SHIFT), (size_t)n << VM_FRAME_SHIFT);
-        c->clean |= mask;
-        purged += n;
-    }
-    dirty_frames -= purged;
-    clean_frames += purged;
-    vm_limit_uncharge(purged * VM_FRAME_BYTES);
-    if (purged > 0)
-        rebucket(c);
-    return purged;
+    return dirty_bits(chunk_at(z, at)) >> ((at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1)) & 1;
 }
 
-/* Returns dirty frames to the system, highest chunk of the newest zone first, until at most `target` are left. */
+/* The longest run of dirty frames there is in a chunk, and beyond its borders up to `most` bytes; false: there are none. */
+static bool pick_dirty(size_t most, struct vm_zone **zone, uintptr_t *from, uintptr_t *to)
+{
+    unsigned run = VM_CHUNK_FRAMES;
+
+    while (run > 0 && vm_list_empty(&by_dirty[run]))
+        run--;
+    if (run == 0)
+        return false;
+    struct vm_chunk *c = VM_CONTAINER_OF(by_dirty[run].next, struct vm_chunk, in_dirty);
+    struct vm_zone *z = *zone = c->zone;
+    *from = chunk_base(c) + ((uintptr_t)__builtin_ctz(run_starts(dirty_bits(c), run)) << VM_FRAME_SHIFT);
+    *to = *from + run * VM_FRAME_BYTES;
+    while (*to < z->top && *to - *from < most && is_dirty(z, *to))
+        *to += VM_FRAME_BYTES;
+    while (*from > z->base && *to - *from < most && is_dirty(z, *from - VM_FRAME_BYTES))
+        *from -= VM_FRAME_BYTES;
+    return true;
+}
+
+enum run_state { RUN_IN_FLIGHT, RUN_CLEAN, RUN_DIRTY };
+
+/* Takes a run of dirty frames out of the free ones, or puts it back. */
+static void set_run(struct vm_zone *z, uintptr_t from, uintptr_t to, enum run_state state)
+{
+    size_t frames = (to - from) >> VM_FRAME_SHIFT;
+
+    for (uintptr_t at = from, end; at < to; at = end) {
+        struct vm_chunk *c = chunk_at(z, at);
+        end = vm_min(to, chunk_base(c) + VM_CHUNK_BYTES);
+        uint32_t mask = run_mask((unsigned)(at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1), (unsigned)((end - at) >> VM_FRAME_SHIFT));
+        c->free = state == RUN_IN_FLIGHT ? c->free & ~mask : c->free | mask;
+        if (state == RUN_CLEAN)
+            c->clean |= mask;
+        rebucket(c);
+    }
+    if (state == RUN_CLEAN)
+        clean_frames += frames;
+    else
+        VM_STORE(&dirty_frames, state == RUN_DIRTY ? dirty_frames + frames : dirty_frames - frames);
+}
+
+/* Returns dirty frames to the system, long runs first, until at most `target` are left; how many.  Under both locks, the
+   frames' one dropped while the system works. */
 static size_t purge_frames(size_t target)
 {
     size_t purged = 0;
+    struct vm_zone *z;
+    uintptr_t from, to;
+    bool done = true;
 
-    for (struct vm_zone *z = zones; z; z = z->next)
-        for (size_t i = (z->top - z->base + VM_CHUNK_BYTES - 1) >> VM_CHUNK_SHIFT; i-- > 0 && dirty_frames > target;)
-            purged += purge_chunk(&z->chunks[i]);
+    while (done && dirty_frames > target && pick_dirty((dirty_frames - target) << VM_FRAME_SHIFT, &z, &from, &to)) {
+        vm_huge_break(from, to - from);
+        set_run(z, from, to, RUN_IN_FLIGHT);
+        vm_unlock(&vm_frames_lock);
+        done = vm_os.purge((void *)from, to - from) == 0;
+        if (done)
+            vm_mmu_note(VM_MMU_PURGED, from, to - from);
+        vm_lock(&vm_frames_lock);
+        set_run(z, from, to, done ? RUN_CLEAN : RUN_DIRTY); /* refused: nothing is lost */
+        if (done) {
+            vm_limit_uncharge(to - from);
+            purged += (to - from) >> VM_FRAME_SHIFT;
+        }
+    }
+    vm_keep_set(&keep, dirty_frames * VM_FRAME_BYTES);
     if (purged > 0)
         vm_keep_returned(&keep, purged * VM_FRAME_BYTES, vm_os.now());
     return purged;
@@ -498,34 +538,9 @@ static size_t purge_frames(size_t target)
 /* Frames that may be kept now. */
 static size_t keep_bound(void)
 {
-    size_t live = used_frames * VM_FRAME_BYTES, bound = vm_keep_bound(&keep, live, vm_os.now());
+    size_t live = used_frames * VM_FRAME_BYTES + vm_extents_used();
+    size_t bound = vm_keep_bound(&keep, live, vm_extents_kept(), vm_os.now());
     return (vm_limit_strained() ? vm_policy_strained_bound(bound, live) : bound) >> VM_FRAME_SHIFT;
-}
-
-void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
-{
-    vm_lock(&vm_frames_lock);
-    struct vm_chunk *c = chunk_at(first->zone, first->start);
-    unsigned bit = (unsigned)(first->start >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1);
-    uint32_t mask = run_mask(bit, n);
-    VM_ASSERT((c->free & mask) == 0);
-    c->free |= mask;
-    unsigned touched = parts(touched_bytes);
-    for (unsigned i = 0; i < n && touched > 0; i++) {
-        note_touched(c, bit + i, vm_min(touched, FRAME_PARTS));
-        touched -= vm_min(touched, FRAME_PARTS);
-    }
-    unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
-    VM_STORE(&used_frames, used_frames - n);
-    clean_frames += clean;
-    vm_limit_uncharge(clean * VM_FRAME_BYTES); /* never touched */
-    dirty_frames += n - clean;
-    rebucket(c);
-    size_t bound = keep_bound();
-    if (dirty_frames > bound)
-        purge_frames(bound / 2);
-    vm_sleeper_rouse();
-    vm_unlock(&vm_frames_lock);
 }
 
 static bool trim_brk(size_t pad)
@@ -564,31 +579,102 @@ static bool trim_brk(size_t pad)
     return true;
 }
 
-bool vm_frames_trim(size_t pad)
+/* Bytes of free frames at the top of the break, whole chunks only. */
+static size_t free_top(void)
+{
+    const struct vm_zone *z = &brk_zone;
+    uintptr_t low = vm_align_down(z->top, VM_CHUNK_BYTES);
+
+    while (low > z->base && chunk_at(z, low - 1)->free == ~0u)
+        low -= VM_CHUNK_BYTES;
+    return z->top - low;
+}
+
+/* Returns what is kept beyond the bound, and address space where much of it lies free at the top.  Under the purge lock. */
+static void return_surplus(void)
 {
     vm_lock(&vm_frames_lock);
+    size_t bound = keep_bound();
+    if (dirty_frames > bound && purge_frames(vm_keep_target(bound)) > 0) {
+        size_t top = free_top();
+        if (top >= TRIM_MIN && top >= (brk_frames << VM_FRAME_SHIFT) / TRIM_SHARE)
+            trim_brk(top / 2);
+    }
+    vm_unlock(&vm_frames_lock);
+}
+
+void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
+{
+    vm_lock(&vm_frames_lock);
+    struct vm_chunk *c = chunk_at(first->zone, first->start);
+    unsigned bit = (unsigned)(first->start >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1);
+    uint32_t mask = run_mask(bit, n);
+    VM_ASSERT((c->free & mask) == 0);
+    c->free |= mask;
+    unsigned touched = parts(touched_bytes);
+    for (unsigned i = 0; i < n && touched > 0; i++) {
+        note_touched(c, bit + i, vm_min(touched, FRAME_PARTS));
+        touched -= vm_min(touched, FRAME_PARTS);
+    }
+    unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
+    VM_STORE(&used_frames, used_frames - n);
+    clean_frames += clean;
+    vm_limit_uncharge(clean * VM_FRAME_BYTES); /* never touched */
+    VM_STORE(&dirty_frames, dirty_frames + n - clean);
+    vm_keep_set(&keep, dirty_frames * VM_FRAME_BYTES);
+    rebucket(c);
+    vm_sleeper_rouse();
+    bool too_many = (dirty_frames > VM_KEEP_FLOOR / 4 / VM_FRAME_BYTES || vm_limit_strained()) && dirty_frames > keep_bound();
+    vm_unlock(&vm_frames_lock);
+    /* Where another thread is at it already, it finds these as well. */
+    if (too_many && !vm_lock_is_mine(&vm_purge_lock) && vm_trylock(&vm_purge_lock)) {
+        return_surplus();
+        vm_unlock(&vm_purge_lock);
+    }
+}
+
+/* Takes both locks.  False in a signal handler that interrupted a holder of one of them. */
+static bool begin_return(void)
+{
+    if (vm_lock_is_mine(&vm_purge_lock) || vm_lock_is_mine(&vm_frames_lock))
+        return false;
+    vm_lock_outer(&vm_purge_lock);
+    vm_lock(&vm_frames_lock);
+    return true;
+}
+
+static void end_return(void)
+{
+    vm_unlock(&vm_frames_lock);
+    vm_unlock(&vm_purge_lock);
+}
+
+bool vm_frames_trim(size_t pad)
+{
+    if (!begin_return())
+        return false;
     bool trimmed = brk_zone.span != 0 && trim_brk(pad);
     bool purged = purge_frames(0) > 0;
-    vm_unlock(&vm_frames_lock);
+    end_return();
     return trimmed || purged;
 }
 
 size_t vm_frames_keep(size_t bytes)
 {
-    if (vm_lock_is_mine(&vm_frames_lock))
-        return 0; /* in a signal handler that interrupted us here */
-    vm_lock_outer(&vm_frames_lock);
+    if (!begin_return())
+        return 0;
     size_t purged = purge_frames(bytes >> VM_FRAME_SHIFT);
-    vm_unlock(&vm_frames_lock);
+    end_return();
     return purged * VM_FRAME_BYTES;
 }
 
 size_t vm_frames_age(uint64_t decay_ns)
 {
-    vm_lock_outer(&vm_frames_lock);
+    if (!begin_return())
+        return 0;
     size_t stay = vm_age_look(&age, dirty_frames * VM_FRAME_BYTES, vm_os.now(), decay_ns, vm_limit_strained());
     size_t purged = purge_frames(stay >> VM_FRAME_SHIFT);
-    vm_unlock(&vm_frames_lock);
+    end_return();
     return purged * VM_FRAME_BYTES;
 }
 

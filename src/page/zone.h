@@ -33,6 +33,7 @@ extern VM_HIDDEN struct vm_brk vm_brk;
 
 struct vm_lock;
 extern struct vm_lock vm_frames_lock;
+extern struct vm_lock vm_purge_lock; /* held by whoever returns frames: runs of them are then out of the free ones */
 extern VM_HIDDEN struct vm_fact vm_zone_facts[]; /* for other processes */
 
 /* Prepares the brk heap; it stays empty.  Without memory even for that, only mmap'd zones will serve. */

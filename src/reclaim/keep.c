@@ -6,21 +6,23 @@ static void decay(struct vm_keep *k, uint64_t now)
     if (k->decayed == 0 || now < k->decayed)
         k->decayed = now;
     for (int i = 0; now - k->decayed >= VM_KEEP_DECAY_NS; i++) {
-        if (i == 64) { /* nothing is left after that many quarters */
+        if (i == 512) { /* nothing is left after that many sixteenths */
             k->credit = k->returned = 0;
             k->decayed = now;
             return;
         }
-        k->credit -= k->credit / 4;
+        k->credit -= vm_max(k->credit / 16, vm_min(k->credit / 4, k->low));
         k->returned /= 2;
+        k->low = k->kept;
         k->decayed += VM_KEEP_DECAY_NS;
     }
 }
 
-size_t vm_keep_bound(struct vm_keep *k, size_t live, uint64_t now)
+size_t vm_keep_bound(struct vm_keep *k, size_t live, size_t other, uint64_t now)
 {
     decay(k, now);
-    return vm_max(vm_max(k->floor, live / VM_KEEP_LIVE_SHARE), k->credit);
+    size_t share = vm_max(k->floor, VM_KEEP_SHARE(live));
+    return vm_max(share - vm_min(other, share / 4 * 3), k->credit);
 }
 
 void vm_keep_returned(struct vm_keep *k, size_t bytes, uint64_t now)
@@ -34,5 +36,5 @@ void vm_keep_fetched(struct vm_keep *k, size_t bytes, uint64_t now)
     decay(k, now);
     size_t again = vm_min(bytes, k->returned);
     k->returned -= again;
-    k->credit = vm_min(k->credit + again, VM_KEEP_CREDIT_MAX);
+    k->credit = vm_min(k->credit + again + again / 8, VM_KEEP_CREDIT_MAX); /* the next wave may be a little larger */
 }

@@ -1,25 +1,44 @@
 /* How much freed memory to keep: pure arithmetic, no globals, no system calls, time passed in.
    What is kept is bounded by a share of what is live, by a floor, and by a credit that is earned: memory that was
-   returned and asked for again soon after raises the credit, so that a repeating wave is paid for once, and the credit
-   decays when the wave ends.  The caller locks. */
+   returned and asked for again soon after raises the credit, so that a repeating wave is paid for once.  The credit
+   decays: fast as far as it keeps memory that nobody asks for, slowly otherwise, so that waves with pauses keep theirs.
+   Two that keep memory, the frames and the extents, share the bound.  The caller locks. */
 #ifndef VM_KEEP_H
 #define VM_KEEP_H
 
 #include "base/base.h"
 
-#define VM_KEEP_LIVE_SHARE 8                      /* keep up to live / 8 */
-#define VM_KEEP_DECAY_NS ((uint64_t)1000000000)   /* the credit loses a quarter in this time */
+/* Each may keep a share, of what is live or the floor, less what the other keeps, but a quarter of it in any case: so
+   both together no more than 5/64 of what is live, or 10 MiB. */
+#define VM_KEEP_SHARE(live) ((live) / 16)
+#define VM_KEEP_FLOOR ((size_t)8 << 20)           /* bytes */
+#define VM_KEEP_DECAY_NS ((uint64_t)1000000000)   /* the credit decays at such steps */
 #define VM_KEEP_CREDIT_MAX ((size_t)1 << 30)      /* bytes */
 
 struct vm_keep {
-    size_t floor;      /* const: bytes that may always be kept */
+    size_t floor;      /* const: bytes that may always be kept, of both together */
     size_t credit;     /* bytes earned by requests that came soon after a return */
     size_t returned;   /* bytes returned lately and not asked for again yet */
+    size_t kept, low;  /* bytes kept, as told last, and the least since the last decay */
     uint64_t decayed;  /* ns, when credit and returned last decayed */
 };
 
-/* Bytes that may be kept while `live` bytes are in use, at time now (ns, monotonic). */
-size_t vm_keep_bound(struct vm_keep *k, size_t live, uint64_t now);
+/* Invariant: credit <= VM_KEEP_CREDIT_MAX, low <= kept. */
+
+/* `kept` bytes are kept from now on. */
+VM_INLINE void vm_keep_set(struct vm_keep *k, size_t kept)
+{
+    k->kept = kept;
+    if (kept < k->low)
+        k->low = kept;
+}
+
+/* Bytes that may be kept while `live` bytes are in use in all and `other` are kept elsewhere, at time now (ns,
+   monotonic). */
+size_t vm_keep_bound(struct vm_keep *k, size_t live, size_t other, uint64_t now);
+
+/* What to return down to when more than `bound` is kept: a little less, so that returns are few and long. */
+VM_INLINE size_t vm_keep_target(size_t bound) { return bound - bound / 8; }
 
 /* `bytes` went back to the system / had to be fetched from it. */
 void vm_keep_returned(struct vm_keep *k, size_t bytes, uint64_t now);

@@ -684,6 +684,7 @@ CHILD_CASE(fork_leaves_idle_heaps)
 /* A thread is interrupted while it holds an inner lock, and its handler forks; another one waits for that lock with its own
    heap's lock in hand.  The system call made under the inner lock stands for the signal. */
 static struct {
+    void *(*sbrk)(intptr_t);
     int (*purge)(void *, size_t);
     void *(*remap)(void *, size_t, size_t);
     pthread_t other;
@@ -717,7 +718,8 @@ static void forking_handler(void)
         return;
     meeting.forked = true;
     CHECK(pthread_create(&meeting.other, NULL, uses_heap_and_extents, NULL) == 0);
-    for (unsigned long before = 1; before != VM_LOAD(&meeting.turns);) {
+    unsigned long before = 1;
+    for (int i = 0; i < 5 && before != VM_LOAD(&meeting.turns); i++) { /* where it need not wait, it is at work */
         before = VM_LOAD(&meeting.turns);
         usleep(200000);
     }
@@ -729,6 +731,12 @@ static void forking_handler(void)
         return;
     }
     CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void *sbrk_interrupted(intptr_t by)
+{
+    forking_handler();
+    return meeting.sbrk(by);
 }
 
 static int purge_interrupted(void *base, size_t bytes)
@@ -768,30 +776,32 @@ CHILD_CASE(fork_where_another_waits_for_an_inner_lock)
         fflush(stdout);
         return;
     }
-    for (int kind = 0; kind < 2; kind++) {
+    struct vm_os plain = vm_os;
+    meeting.sbrk = plain.sbrk;
+    meeting.purge = plain.purge;
+    meeting.remap = plain.remap;
+    for (int kind = 0; kind < 3; kind++) {
+        static void *block[6000];
         meeting.forked = meeting.stop = false;
         allocate_batch(&batch);
-        if (kind == 0) { /* under the frames' lock */
-            static void *block[6000];
-            for (int i = 0; i < 6000; i++)
-                block[i] = vmt_malloc(3000);
-            meeting.purge = vm_os.purge;
+        if (kind == 0) /* under the frames' lock */
+            vm_os.sbrk = sbrk_interrupted;
+        for (int i = 0; i < 6000; i++)
+            block[i] = vmt_malloc(3000);
+        if (kind == 1) /* while it returns frames */
             vm_os.purge = purge_interrupted;
-            for (int i = 0; i < 5990; i++)
-                vmt_free(block[i]);
-            vmt_malloc_trim(0);
-            child_goes_on(self);
-            vm_os.purge = meeting.purge;
-        } else { /* under those of the extents and of the table */
+        for (int i = 0; i < 5990; i++)
+            vmt_free(block[i]);
+        vmt_malloc_trim(0);
+        if (kind == 2) { /* under the locks of the extents and of the table */
             void *p = vmt_malloc(VM_MIB);
-            meeting.remap = vm_os.remap;
             vm_os.remap = remap_interrupted;
             for (size_t n = VM_MIB; !meeting.forked && n < VM_GIB; n += VM_MIB)
                 p = vmt_realloc(p, n);
-            child_goes_on(self);
-            vm_os.remap = meeting.remap;
             vmt_free(p);
         }
+        child_goes_on(self);
+        vm_os = plain;
         CHECK(meeting.forked);
         VM_STORE(&meeting.stop, true);
         pthread_join(meeting.other, NULL);
