@@ -101,8 +101,8 @@ static bool take_table(struct peek *p, uint64_t address, size_t fact_bytes)
         memcpy(&f, raw, sizeof f);
         if (f.name[0] == '\0')
             return true;
-        struct vm_fact *more = realloc(p->fact, (p->facts + 1) * sizeof *more);
-        if (!more || !memchr(f.name, '\0', sizeof f.name))
+        struct vm_fact *more = memchr(f.name, '\0', sizeof f.name) ? realloc(p->fact, (p->facts + 1) * sizeof *more) : NULL;
+        if (!more)
             return false;
         p->fact = more;
         p->fact[p->facts++] = f;
