@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/probe.h"
+#include "report/sample.h"
 #include "api/api.h"
 #include "api/growth.h"
 #include "api/mallinfo.h"
@@ -30,6 +32,9 @@ static VM_NOINLINE void *alloc_slow(size_t n, size_t align, bool zero)
     void *p = vm_heap_alloc(n, align, zero);
     vm_growth();
     vm_trace_alloc(p);
+    vm_sample_alloc(p, n);
+    if (!p)
+        VM_PROBE1(libvmalloc, out_of_memory, n);
     if (VM_INSTRUMENT && VM_UNLIKELY(vm_counting) && !p)
         vm_count_call(false, true);
     errno = p ? saved : ENOMEM;
@@ -67,6 +72,7 @@ VM_NOINLINE void vm_api_free(void *p, const char *call)
         return;
     vm_start();
     vm_trace_free(p);
+    vm_sample_free(p);
     vm_heap_free(p, call);
     errno = saved;
 }
@@ -114,10 +120,16 @@ static void *resize(void *p, size_t n, const char *call)
         return NULL;
     }
     vm_trace_free(p); /* it may be somebody else's at once */
+    bool told = vm_sample_free(p);
     void *q = vm_heap_realloc(p, n, call);
     if (VM_INSTRUMENT && VM_UNLIKELY(vm_counting))
         vm_count_call(true, q == NULL);
     vm_trace_alloc(q ? q : p);
+    vm_sample_alloc(q, n);
+    if (!q)
+        VM_PROBE1(libvmalloc, out_of_memory, n);
+    if (!q && told)
+        vm_sample_keep(p, vm_heap_usable(p, call, false));
     errno = q ? saved : ENOMEM;
     return q;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "report/sample.h"
 #include "api/api.h"
 #include "api/background.h"
 #include "api/growth.h"
@@ -73,7 +74,8 @@ void vm_start(void)
     vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();
     vm_stats_start(vm_options.stats);
-    vm_heaps_start(vm_trace_start(vm_options.trace));
+    bool tracing = vm_trace_start(vm_options.trace), sampling = vm_sample_start(vm_options.sample);
+    vm_heaps_start(tracing || sampling);
     have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;
     vm_thread_begin_hook = thread_begins;
     vm_background_start();

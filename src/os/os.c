@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
+#include "base/probe.h"
 
 #define DESCRIPTOR_MIN 900 /* of files that stay open */
 
@@ -99,7 +100,12 @@ static int os_advise(void *base, size_t bytes, int advice)
     return (int)call_kernel(SYS_madvise, (long)base, (long)bytes, advice, 0, 0);
 }
 
-static int os_purge(void *base, size_t bytes) { return os_advise(base, bytes, MADV_DONTNEED); }
+static int os_purge(void *base, size_t bytes)
+{
+    VM_PROBE2(libvmalloc, purge, base, bytes);
+    return os_advise(base, bytes, MADV_DONTNEED);
+}
+
 static int os_dump(void *base, size_t bytes, bool wanted)
 {
     return os_advise(base, bytes, wanted ? MADV_DODUMP : MADV_DONTDUMP);

@@ -11,6 +11,7 @@
 
 #include "base/fail.h"
 #include "base/lock.h"
+#include "base/probe.h"
 #include "os/meta.h"
 #include "os/os.h"
 #include "os/sleeper.h"
@@ -358,6 +359,7 @@ static struct vm_extent *take_mapped(size_t size, size_t align)
     struct vm_extent *e = enter_mapping((uintptr_t)p, bytes);
     if (!e)
         return NULL;
+    VM_PROBE2(libvmalloc, extent_map, p, bytes);
     coalesce(e, VM_EXTENT_CLEAN);
     to_free(e, VM_EXTENT_CLEAN);
     struct vm_extent *whole = e;
@@ -408,6 +410,7 @@ static void return_extent(struct vm_extent *e)
     vm_lock(&vm_extents_lock);
     vm_limit_uncharge(dirty ? e->size : 0);
     if (gone) {
+        VM_PROBE2(libvmalloc, extent_unmap, e->base, e->size);
         give_spare(e);
         return;
     }

@@ -15,6 +15,7 @@
 
 #include "base/fail.h"
 #include "base/lock.h"
+#include "base/probe.h"
 #include "os/meta.h"
 #include "os/os.h"
 #include "os/sleeper.h"
@@ -238,6 +239,7 @@ static bool grow_brk(size_t bytes)
     }
     vm_huge_mapped(from, bytes);
     add_frames(z, from, from + bytes);
+    VM_PROBE2(libvmalloc, heap_grow, from, bytes);
     z->top = from + bytes;
     brk_frames += bytes >> VM_FRAME_SHIFT;
     VM_STORE_RELEASE(&vm_brk.size, z->top - z->base);
@@ -288,6 +290,7 @@ static bool describe_zone(uintptr_t from, size_t bytes)
     VM_STORE_RELEASE(&zones, z);
     add_frames(z, from, from + bytes);
     zone_frames += bytes >> VM_FRAME_SHIFT;
+    VM_PROBE2(libvmalloc, zone_map, from, bytes);
     return true;
 }
 
