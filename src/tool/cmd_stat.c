@@ -12,6 +12,7 @@
 #include "sim/json.h"
 #include "tool/command.h"
 #include "tool/peek.h"
+#include "tool/peek_counts.h"
 #include "tool/shared.h"
 
 static const char *const name = "stat";
@@ -43,6 +44,8 @@ struct stat {
     char version[16];
     struct vm_figures f;
     struct process process;
+    bool counted; /* calls are known */
+    struct counts_sum calls;
     bool moved;
     unsigned odd;
 };
@@ -108,6 +111,7 @@ static bool read_heap(const char *what, struct stat *st, char *error)
         st->f.heaps = s->heaps;
         for (size_t i = 0; i < s->heaps; i++)
             st->f.heaps_idle += s->heap[i].state == PEEK_HEAP_IDLE;
+        st->counted = peek_counts(p, &st->f, &st->calls);
         st->moved = s->moved;
         st->odd = s->odd;
         if (!p->core)
@@ -192,6 +196,23 @@ static void line(const char *label, uint64_t bytes, const char *remark)
     printf("%-20s %12s%s%s\n", label, human(bytes), *remark ? "   " : "", remark);
 }
 
+/* Without large blocks; 0 when nothing is known. */
+static double rounding(const struct counts_sum *c) { return c->given ? 1 - (double)c->asked / (double)c->given : 0; }
+
+static void print_calls(const struct stat *st)
+{
+    const struct counts_sum *c = &st->calls;
+
+    if (!st->counted) {
+        puts("calls, rounding      not counted; programs started with VMALLOC_OPTIONS=stats=1 count");
+        return;
+    }
+    printf("%-20s %12" PRIu64 "   blocks handed out, %" PRIu64 " taken back, %" PRIu64 " calls of realloc, %" PRIu64 " failed\n",
+           "calls", c->calls, c->frees, c->reallocs, c->failures);
+    printf("%-20s %10.1f %%   of the small blocks handed out; requests up to 1 KiB count as rounded to 16 bytes\n", "rounding",
+           100 * rounding(c));
+}
+
 static void print_text(const struct stat *st)
 {
     const struct vm_figures *f = &st->f;
@@ -225,31 +246,58 @@ static void print_text(const struct stat *st)
         line("resident (RSS)", st->process.rss_bytes, "of the whole process");
         printf("%-20s %12" PRIu64 "   and %" PRIu64 " major\n", "page faults", st->process.minor_faults, st->process.major_faults);
     }
-    puts("rounding of requests to classes: not recorded");
+    print_calls(st);
     if (st->moved || st->odd)
         printf("the heap changed while it was read: figures may be off (%u descriptors left out)\n", st->odd);
 }
 
-static void print_classes(const struct vm_figures *f)
+/* Is there anything to say of the class? */
+static bool has_class(const struct stat *st, unsigned id)
 {
-    printf("\n%10s %8s %12s %12s %12s %12s %6s\n", "class", "slabs", "live", "free", "live bytes", "slab bytes", "used");
-    for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++) {
-        const struct vm_figures_class *c = &f->of_class[i];
-        if (c->slabs)
-            printf("%10" PRIu64 " %8" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12s %12s %5.1f%%\n", c->block_bytes, c->slabs,
-                   c->live_blocks, c->free_blocks, human(c->live_blocks * c->block_bytes), human(c->slab_bytes),
-                   100.0 * (double)(c->live_blocks * c->block_bytes) / (double)c->slab_bytes);
-    }
+    return st->f.of_class[id].slabs > 0 || (st->counted && id > 0 && id < VM_COUNTS_CLASSES && st->calls.of[id].calls > 0);
 }
+
+static void print_class(const struct stat *st, unsigned id)
+{
+    const struct vm_figures_class *c = &st->f.of_class[id];
+
+    printf("%10" PRIu64 " %8" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12s %12s %5.1f%%", c->block_bytes, c->slabs, c->live_blocks,
+           c->free_blocks, human(c->live_blocks * c->block_bytes), human(c->slab_bytes),
+           c->slabs ? 100.0 * (double)(c->live_blocks * c->block_bytes) / (double)c->slab_bytes : 0);
+    if (st->counted && id < VM_COUNTS_CLASSES)
+        printf(" %14" PRIu64 " %14" PRIu64, st->calls.of[id].calls, st->calls.of[id].frees);
+    putchar('\n');
+}
+
+static void print_classes(const struct stat *st)
+{
+    printf("\n%10s %8s %12s %12s %12s %12s %6s", "class", "slabs", "live", "free", "live bytes", "slab bytes", "used");
+    puts(st->counted ? "     handed out     taken back" : "");
+    for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++)
+        if (has_class(st, i))
+            print_class(st, i);
+    if (st->counted)
+        printf("%10s %8s %12" PRIu64 " %12s %12s %12s %6s %14" PRIu64 " %14" PRIu64 "\n", "large", "", st->f.large_live_blocks, "",
+               human(st->f.large_live_bytes), "", "", st->calls.of[0].calls, st->calls.of[0].frees);
+}
+
+/* What is counted, for JSON and Prometheus. */
+#define CALLS_LIST \
+    CALLS("calls_total", calls, "blocks handed out") \
+    CALLS("frees_total", frees, "blocks taken back") \
+    CALLS("reallocs_total", reallocs, "calls of realloc") \
+    CALLS("failures_total", failures, "calls that failed for want of memory")
 
 /* ---- JSON ---- */
 
-static void json_classes(struct vm_sim_json *j, const struct vm_figures *f)
+static void json_classes(struct vm_sim_json *j, const struct stat *st)
 {
+    const struct vm_figures *f = &st->f;
+
     vm_sim_json_begin(j, "classes", '[');
     for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++) {
         const struct vm_figures_class *c = &f->of_class[i];
-        if (!c->slabs)
+        if (!has_class(st, i))
             continue;
         vm_sim_json_begin(j, NULL, '{');
         vm_sim_json_number(j, "class_bytes", c->block_bytes);
@@ -257,6 +305,10 @@ static void json_classes(struct vm_sim_json *j, const struct vm_figures *f)
         vm_sim_json_number(j, "slab_bytes", c->slab_bytes);
         vm_sim_json_number(j, "live_blocks", c->live_blocks);
         vm_sim_json_number(j, "free_blocks", c->free_blocks);
+        if (st->counted && i < VM_COUNTS_CLASSES) {
+            vm_sim_json_number(j, "calls_total", st->calls.of[i].calls);
+            vm_sim_json_number(j, "frees_total", st->calls.of[i].frees);
+        }
         vm_sim_json_end(j, '}');
     }
     vm_sim_json_end(j, ']');
@@ -284,7 +336,13 @@ static void print_json(const struct stat *st)
         vm_sim_json_number(&j, "process_minor_faults_total", st->process.minor_faults);
         vm_sim_json_number(&j, "process_major_faults_total", st->process.major_faults);
     }
-    json_classes(&j, f);
+    if (st->counted) {
+#define CALLS(metric, field, help) vm_sim_json_number(&j, metric, st->calls.field);
+        CALLS_LIST
+#undef CALLS
+        vm_sim_json_double(&j, "rounding_ratio", rounding(&st->calls));
+    }
+    json_classes(&j, st);
     vm_sim_json_end(&j, '}');
 }
 
@@ -308,16 +366,37 @@ static void print_metric(const struct stat *st, const char *metric, const char *
     printf("\"} %.17g\n", value);
 }
 
+static void print_class_sample(const struct stat *st, const char *metric, const char *class, uint64_t value)
+{
+    printf("vmalloc_%s{pid=\"%d\",command=\"", metric, (int)st->pid);
+    print_label(st->process.command);
+    printf("\",class=\"%s\"} %" PRIu64 "\n", class, value);
+}
+
 static void print_class_metric(const struct stat *st, const char *metric, const char *help, size_t field)
 {
     printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s gauge\n", metric, help, metric);
     for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++) {
         const struct vm_figures_class *c = &st->f.of_class[i];
+        char label[24];
         if (!c->slabs)
             continue;
-        printf("vmalloc_%s{pid=\"%d\",command=\"", metric, (int)st->pid);
-        print_label(st->process.command);
-        printf("\",class=\"%" PRIu64 "\"} %" PRIu64 "\n", c->block_bytes, *(const uint64_t *)((const char *)c + field));
+        snprintf(label, sizeof label, "%" PRIu64, c->block_bytes);
+        print_class_sample(st, metric, label, *(const uint64_t *)((const char *)c + field));
+    }
+}
+
+static void print_class_calls(const struct stat *st, const char *metric, const char *help, size_t field)
+{
+    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s counter\n", metric, help, metric);
+    for (unsigned i = 0; i < VM_COUNTS_CLASSES; i++) {
+        const struct vm_figures_class *c = &st->f.of_class[i];
+        char label[24] = "large";
+        if (st->calls.of[i].calls == 0)
+            continue;
+        if (i > 0)
+            snprintf(label, sizeof label, "%" PRIu64, c->block_bytes);
+        print_class_sample(st, metric, label, *(const uint64_t *)((const char *)&st->calls.of[i] + field));
     }
 }
 
@@ -341,6 +420,14 @@ static void print_prometheus(const struct stat *st)
     CLASS("class_live_blocks", live_blocks, "blocks of the size class handed out");
     CLASS("class_free_blocks", free_blocks, "freed blocks of the size class");
 #undef CLASS
+    if (!st->counted)
+        return;
+#define CALLS(metric, field, help) print_metric(st, metric, "counter", help, (double)st->calls.field);
+    CALLS_LIST
+#undef CALLS
+    print_metric(st, "rounding_ratio", "gauge", "share of the small blocks handed out that was not asked for", rounding(&st->calls));
+    print_class_calls(st, "class_calls_total", "blocks of the size class handed out", offsetof(struct counts_class, calls));
+    print_class_calls(st, "class_frees_total", "blocks of the size class taken back", offsetof(struct counts_class, frees));
 }
 
 /* ---- The command line ---- */
@@ -374,7 +461,7 @@ int cmd_stat(int argc, char **argv)
     } else {
         print_text(&st);
         if (classes)
-            print_classes(&st.f);
+            print_classes(&st);
     }
     return TOOL_OK;
 }

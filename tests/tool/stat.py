@@ -204,6 +204,31 @@ def prometheus():
     end(process)
 
 
+@case("stat: calls that are counted")
+def counted():
+    process = start([PEEKED], options="stats=1")
+    account = hello(process)
+    figures = stat(process.pid)
+    agree(account, figures)
+    live = sum(c["live_blocks"] for c in figures["classes"]) + figures["large_live_blocks"]
+    expect("handed out less taken back", figures["calls_total"] - figures["frees_total"], live)
+    if not 8000 < figures["calls_total"] < 8100 or not 2660 < figures["frees_total"] < 2760:
+        raise Failure("%d calls, %d frees" % (figures["calls_total"], figures["frees_total"]))
+    of_704 = [c for c in figures["classes"] if c["class_bytes"] == 704][0]
+    expect("handed out less taken back of 704 bytes", of_704["calls_total"] - of_704["frees_total"], of_704["live_blocks"])
+    if not 0 < figures["rounding_ratio"] < 0.15:
+        raise Failure("rounding is %g" % figures["rounding_ratio"])
+    if 'vmalloc_class_calls_total{pid="%d",command="peeked",class="large"} 1\n' % process.pid not in tool("stat", "-p",
+                                                                                                          process.pid)[0]:
+        raise Failure("no large block counted")
+    end(process)
+    process = start([PEEKED])
+    hello(process)
+    if "stats=1" not in tool("stat", process.pid)[0] or "calls_total" in stat(process.pid):
+        raise Failure("what does not count should say how to make it count")
+    end(process)
+
+
 @case("stat: redis-server agrees with its own count")
 def redis():
     server, client = shutil.which("redis-server"), shutil.which("redis-cli")
