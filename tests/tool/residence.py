@@ -235,6 +235,36 @@ def test_threads():
         expect_between("half-written large blocks", account["live_bytes"] - part(account, *LIVE), 15 * MIB, 18 * MIB)
 
 
+def test_linked_statically():
+    path = os.path.join(WORK, "static")
+    archive = os.path.join(os.path.dirname(LIBRARY), "libvmalloc.a")
+    done = subprocess.run(["cc", "-O2", "-static", "-pthread", os.path.join(HERE, "resident.c"), archive, "-o", path],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise Skip("no static link: " + done.stdout.strip())
+    with Program([path, "2", str(SEED)]) as program:
+        program.answer()
+        live = int(program.say("fill 16")[0])
+        account = check_rss(program.pid, "full")
+        expect_between("live bytes over those asked for, SEED=%d" % SEED, account["live_bytes"] / live, 1, 1.15)
+        expect("the library's own file and other libraries", part(account, "library", "libraries"), 0)
+
+
+def test_a_process_that_ends():
+    """At any moment of a look: an account, or one line and status 1."""
+    rng = random.Random(SEED)
+    statuses = set()
+    for _ in range(30):
+        with Program(["sh", "-c", "exec sleep %.3f" % rng.uniform(0.005, 0.04)]) as program:
+            time.sleep(rng.uniform(0, 0.03))
+            done = call(rng.choice(["rss", "map", "tlb"]), program.pid)
+            statuses.add(done.returncode)
+            if (done.returncode, done.stderr.count("\n"), done.stdout == "") not in ((0, 0, False), (1, 1, True)):
+                raise Failure("status %d, stdout %r, stderr %r, SEED=%d" % (done.returncode, done.stdout, done.stderr, SEED))
+    if 1 not in statuses:
+        raise Failure("no process ended: SEED=%d" % SEED)
+
+
 def test_a_process_that_moves():
     with resident() as program:
         program.say("fill 16")
@@ -254,6 +284,8 @@ def test_a_fork_copies_what_is_written():
         try:
             before = asked("rss", program.pid)["children"]
             expect("children", [c["pid"] for c in before], [child])
+            of_child = check_rss(child, "the child")
+            expect("live in the child", of_child["live_bytes"], check_rss(program.pid, "the parent")["live_bytes"])
             program.say("write 32")
             after = asked("rss", program.pid)["children"][0]
             expect_between("copied", after["copied_heap"] - before[0]["copied_heap"], 31 * MIB, 42 * MIB)
