@@ -13,6 +13,7 @@
 #include "page/extent.h"
 #include "page/zone.h"
 #include "reclaim/limit.h"
+#include "report/dump.h"
 #include "report/info.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
@@ -253,16 +254,15 @@ VM_EXPORT void VM_API(malloc_stats)(void)
     (void)written;
 }
 
+/* Written with no lock of ours held: stdio has its own, and fork waits for both. */
+static bool to_stream(void *arg, const char *text, size_t n) { return fwrite(text, 1, n, (FILE *)arg) == n; }
+
 VM_EXPORT int VM_API(malloc_info)(int options, FILE *out)
 {
-    char text[VM_INFO_TEXT_MAX];
-
     if (options != 0)
         return EINVAL;
     vm_start();
-    /* Written with no lock of ours held: stdio has its own, and fork waits for both. */
-    size_t n = vm_info_xml(text, sizeof text);
-    return fwrite(text, 1, n, out) == n ? 0 : -1;
+    return vm_dump_xml(to_stream, out) ? 0 : -1;
 }
 
 VM_EXPORT struct mallinfo2 VM_API(mallinfo2)(void)

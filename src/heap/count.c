@@ -175,6 +175,38 @@ void vm_count_call(bool realloc, bool failed)
     add(tap, &c->failures, failed);
 }
 
+static void add_cell(struct vm_counts_total *t, const struct vm_counts_heap *c)
+{
+    t->reallocs += VM_LOAD(&c->reallocs);
+    t->failures += VM_LOAD(&c->failures);
+    for (unsigned slot = 0; slot < VM_DIRECT_SLOTS; slot++) {
+        struct vm_counts_class *of = &t->of_class[vm_class_of(slot * VM_BLOCK_MIN)];
+        of->calls += VM_LOAD(&c->slot[slot]);
+        of->asked += VM_LOAD(&c->slot[slot]) * slot * VM_BLOCK_MIN;
+    }
+    for (unsigned i = 0; i < VM_CLASSES; i++) {
+        t->of_class[i].calls += VM_LOAD(&c->of_class[i].calls);
+        t->of_class[i].asked += VM_LOAD(&c->of_class[i].asked);
+    }
+}
+
+void vm_counts_read(struct vm_counts_total *t)
+{
+    const struct vm_counts_heap *c = VM_LOAD_ACQUIRE(&homeless);
+
+    *t = (struct vm_counts_total){0};
+    if (!vm_counting)
+        return;
+    if (c && c != &lost)
+        add_cell(t, c);
+    for (struct vm_heap *h = vm_heaps_newest(); h; h = h->next)
+        if (h->tap && (c = h->tap->counts) != NULL && c != &lost)
+            add_cell(t, c);
+    t->born[0] = process->born_large;
+    for (unsigned i = 1; i < VM_CLASSES; i++)
+        t->born[i] = process->born_blocks[i];
+}
+
 /* ---- The sample ---- */
 
 struct census {

@@ -45,6 +45,14 @@ void vm_counts_fork_child(void);
 
 extern VM_HIDDEN struct vm_fact vm_count_facts[]; /* for other processes */
 
+/* What the process has counted so far: sums over its heaps, by class. */
+struct vm_counts_total {
+    uint64_t reallocs, failures;
+    struct vm_counts_class of_class[VM_CLASSES];
+    uint64_t born[VM_CLASSES]; /* blocks that were live when it was forked */
+};
+void vm_counts_read(struct vm_counts_total *t);
+
 /* The process's cells; NULL when counting is off. */
 const struct vm_counts_file *vm_counts_area(void);
 const struct vm_counts_process *vm_counts_process(void);

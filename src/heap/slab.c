@@ -75,6 +75,14 @@ static size_t next_batch(const struct vm_page *slab)
     return vm_min(vm_max(page, vm_min(resident, CARVE_MAX)), slab->capacity - slab->carved);
 }
 
+bool vm_slab_is_out(const struct vm_page *slab, size_t index)
+{
+    size_t offset = index * slab->size;
+
+    return !(VM_LOAD(&slab->absent) >> offset / unit_bytes(slab) & 1)
+        && !vm_is_sealed((const struct vm_block *)(slab->start + offset));
+}
+
 /* Slow: gives the blocks of the first absent unit life again; true when the first of them reads as zero. */
 static bool absent_to_free(struct vm_heap *h, struct vm_page *slab)
 {

@@ -25,6 +25,9 @@ void vm_slabs_return_unused(struct vm_heap *h);
 /* A slab of from's partial list of the class becomes to's; false when there is none.  Both locks held. */
 bool vm_slab_take_over(struct vm_heap *to, struct vm_heap *from, unsigned class_id);
 
+/* Is the block of that index (below carved) handed out?  Without the heap's lock: as it was a moment ago. */
+bool vm_slab_is_out(const struct vm_page *slab, size_t index);
+
 /* All invariants of one slab. */
 bool vm_slab_check(const struct vm_page *slab);
 

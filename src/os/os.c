@@ -308,6 +308,15 @@ bool vm_os_remove_marked(const char *path, const void *mark, size_t bytes)
     return ours && unlink(path) == 0;
 }
 
+int vm_os_resident(const void *address)
+{
+    unsigned char page;
+
+    if (mincore((void *)vm_align_down((uintptr_t)address, vm_os.page_size), vm_os.page_size, &page) != 0)
+        return -1;
+    return page & 1;
+}
+
 void vm_os_usage(struct vm_os_usage *u)
 {
     struct rusage r = {0};

@@ -49,6 +49,9 @@ uint64_t vm_os_secret(void);
 /* Maps a file shared and writable, as many bytes of it as *bytes says or as it has; NULL when it cannot be. */
 void *vm_os_map_file(const char *path, size_t *bytes);
 
+/* Is the page of the address in memory?  1, 0; -1: the system does not say. */
+int vm_os_resident(const void *address);
+
 /* What the process has used so far, by getrusage. */
 struct vm_os_usage {
     uint64_t minor_faults, major_faults; /* count */

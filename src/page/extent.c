@@ -688,6 +688,27 @@ bool vm_extent_find(uintptr_t address, struct vm_extent *copy)
     return found != NULL;
 }
 
+size_t vm_extents_from(uintptr_t *address, struct vm_extent *copy, size_t room)
+{
+    size_t n = 0, bytes;
+    uintptr_t at = page_down(*address);
+
+    vm_lock_outer(&vm_extents_lock);
+    while (n < room) {
+        struct vm_extent *e = vm_pte_kind(vm_mmu_run(at, &bytes)) == VM_KIND_EXTENT ? extent_named_at(at) : NULL;
+        if (e && e->base == at && e->state == VM_EXTENT_LIVE)
+            copy[n++] = *e;
+        bytes = e && e->base == at ? e->size : bytes;
+        if (__builtin_add_overflow(at, bytes, &at)) {
+            at = 0;
+            break;
+        }
+    }
+    vm_unlock(&vm_extents_lock);
+    *address = at;
+    return n;
+}
+
 bool vm_extent_freed_lately(uintptr_t address)
 {
     bool found = false;

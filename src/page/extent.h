@@ -53,6 +53,10 @@ struct vm_extent *vm_extent_at(uintptr_t address);
 bool vm_extent_find(uintptr_t address, struct vm_extent *copy);
 bool vm_extent_freed_lately(uintptr_t address);
 
+/* Copies live extents from *address on, in the order of addresses, no more than `room`; *address is then where to go on,
+   0 at the end.  Returns how many. */
+size_t vm_extents_from(uintptr_t *address, struct vm_extent *copy, size_t room);
+
 /* Returns every free extent to the system.  True when there was one. */
 bool vm_extents_trim(void);
 

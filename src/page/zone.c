@@ -733,6 +733,21 @@ void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg)
     vm_unlock(&vm_frames_lock);
 }
 
+struct vm_page *vm_slab_from(uintptr_t address)
+{
+    struct vm_page *lowest = NULL;
+
+    for (struct vm_zone *z = zones; z; z = z->next) {
+        size_t first = address > z->base ? (vm_align_up(address, VM_FRAME_BYTES) - z->base) >> VM_FRAME_SHIFT : 0;
+        size_t end = (z->top - z->base) >> VM_FRAME_SHIFT;
+        while (first < end && VM_LOAD(&z->map[first].role) != VM_PAGE_SLAB)
+            first++;
+        if (first < end && (!lowest || z->map[first].start < lowest->start))
+            lowest = &z->map[first];
+    }
+    return lowest;
+}
+
 static bool in_bucket(const struct vm_list buckets[], const struct vm_list *node, uint32_t bits)
 {
     const struct vm_list *bucket = &buckets[longest_run(bits)];

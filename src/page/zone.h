@@ -88,6 +88,9 @@ size_t vm_mem_map_bytes(void);
 /* Calls f for the first frame of every slab; under vm_frames_lock. */
 void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg);
 
+/* The slab with the lowest address at or above this one, NULL when there is none.  Under vm_frames_lock. */
+struct vm_page *vm_slab_from(uintptr_t address);
+
 /* All invariants of zones, chunks and buckets. */
 bool vm_zone_check(void);
 

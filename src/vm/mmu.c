@@ -42,6 +42,7 @@ void vm_mmu_map(uintptr_t base, size_t bytes, enum vm_kind kind, const void *des
 void vm_mmu_unmap(uintptr_t base, size_t bytes) { vm_pgtab_unmap(&shadow, base, bytes); }
 
 vm_pte vm_mmu_lookup(uintptr_t address) { return vm_pgtab_lookup(&shadow, address); }
+vm_pte vm_mmu_run(uintptr_t address, size_t *bytes) { return vm_pgtab_run(&shadow, address, bytes); }
 
 /* ---- The complete shadow ---- */
 

@@ -36,6 +36,9 @@ void vm_mmu_unmap(uintptr_t base, size_t bytes);
 /* Who owns the page of this address: a leaf entry or 0.  Any address, from any thread, without a lock. */
 vm_pte vm_mmu_lookup(uintptr_t address);
 
+/* The same, and how many bytes from the address on are of one leaf, or of none for sure. */
+vm_pte vm_mmu_run(uintptr_t address, size_t *bytes);
+
 /* ---- The complete shadow (vm=1).  A note takes the lock unless the caller is between begin and end. ---- */
 
 extern VM_HIDDEN bool vm_mmu_full; /* const: after start-up */

@@ -1,5 +1,6 @@
 """Tests vmalloc run: counts of a program whose calls are known, however it ends, over exec, fork and threads; text, JSON, one
-file a process; --read, --set, --lib; programs into which nothing can be preloaded; bad arguments. Run by tests/tool/run, or by
+file a process; --read, --set, --lib; programs into which nothing can be preloaded; bad arguments;
+the example of the C interface; malloc_info. Run by tests/tool/run, or by
 hand after a build. Usage: count.py ROOT   (VMALLOC: the command, default ROOT/build/vmalloc; CC: the compiler)"""
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from xml.etree import ElementTree
 
 ROOT = os.path.realpath(sys.argv[1])
 VMALLOC = os.environ.get("VMALLOC", os.path.join(ROOT, "build/vmalloc"))
@@ -150,10 +152,42 @@ def test_not_loaded():
         check("static program", done.returncode == 5 and done.stderr.count(b"\n") == 1 and b"statically linked" in done.stderr, done)
 
 
+def test_interface():
+    """The example of the C interface, and malloc_info's XML."""
+    built = os.path.dirname(VMALLOC)
+    program = os.path.join(WORK, "inspect")
+    subprocess.run([os.environ.get("CC", "cc"), "-fno-builtin", "-I", os.path.join(ROOT, "include"), "-Wall", "-Werror",
+                    os.path.join(ROOT, "examples/inspect.c"), os.path.join(built, ".libs/libvmalloc.so"), "-o", program], check=True)
+    environment = dict(os.environ, LD_LIBRARY_PATH=os.path.join(built, ".libs"), VMALLOC_OPTIONS="stats=1")
+    done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, timeout=60)
+    lines = done.stdout.decode().split("\n", 4)
+    account = json.loads(lines[4])
+    check("example: status", done.returncode == 0, done.returncode)
+    check("example: address", lines[1].endswith("lies 7 bytes into a block of 208"), lines[1])
+    check("example: walk", int(lines[3].split()[-2]) == account["small_live_bytes"] + account["large_live_bytes"], lines)
+    calls = {c["class_bytes"]: (c["calls"], c["frees"], c["live_blocks"], c["asked_bytes"]) for c in account["classes"]}
+    check("example: class 208", calls[208] == (10000, 9900, 100, 2080000), calls[208])
+    check("example: peak", account["peak_live_bytes"] >= 2080000 * 15 // 16, account["peak_live_bytes"])
+    source = os.path.join(WORK, "xml.c")
+    with open(source, "w") as file:
+        file.write("#include <malloc.h>\n#include <stdlib.h>\n"
+                   "int main(void) { void *volatile p = malloc(100); (void)p; return malloc_info(0, stdout); }\n")
+    program = os.path.join(WORK, "xml")
+    subprocess.run([os.environ.get("CC", "cc"), source, "-o", program], check=True)
+    environment = dict(os.environ, LD_PRELOAD=os.path.join(built, ".libs/libvmalloc.so"), VMALLOC_OPTIONS="stats=1")
+    done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, timeout=60)
+    tree = ElementTree.fromstring(done.stdout)
+    found = [c.attrib for c in tree.iter("class") if c.attrib["bytes"] == "112"]
+    check("malloc_info: class", len(found) == 1 and found[0]["calls"] == "1" and found[0]["live_blocks"] == "1", found)
+    check("malloc_info: heap", [h.attrib["state"] for h in tree.iter("heap")] == ["live"], done.stdout)
+    names = {f.attrib["name"] for f in tree.iter("figure")}
+    check("malloc_info: the figures of JSON", names == set(account) & names and len(names) > 10, names)
+
+
 def main():
     source = os.path.join(ROOT, "tests/tool/count.c")
     subprocess.run([os.environ.get("CC", "cc"), "-O0", "-fno-builtin", source, "-o", PROGRAM, "-pthread"], check=True)
-    for test in test_ends, test_processes, test_output, test_read, test_arguments, test_not_loaded:
+    for test in test_ends, test_processes, test_output, test_read, test_arguments, test_not_loaded, test_interface:
         try:
             test()
         except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:
