@@ -100,7 +100,7 @@ static int find_owners(const struct view *v, struct owners *o)
     snprintf(path, sizeof path, "/proc/%d/exe", (int)v->pid);
     if (readlink(path, o->program, sizeof o->program - 1) < 0)
         o->program[0] = '\0';
-    const struct procfs_mapping *m = procfs_mapping_at(&v->maps, view_library_address(v));
+    const struct procfs_mapping *m = view_library(v);
     o->library = m && m->is_file ? m->path : NULL;
     return procfs_stack_pointers(v->pid, &o->sp, &o->stacks);
 }
@@ -259,6 +259,32 @@ static void take_mapping(struct account *a, const struct view *v, struct owners 
         a->other[a->others++] = (struct account_mapping){m, others, part};
 }
 
+/* From figures: what the heap holds, as far as there is anonymous memory for it, and what is left of that. */
+static void take_figures(struct account *a, const struct vm_figures *f)
+{
+    const struct {
+        enum account_part part;
+        uint64_t bytes;
+    } holds[] = {
+        {ACCOUNT_META, f->metadata_bytes + f->mem_map_bytes}, {ACCOUNT_SMALL, f->small_live_bytes},
+        {ACCOUNT_LARGE, f->large_live_bytes},                 {ACCOUNT_FRAMES, f->frames_dirty_bytes},
+        {ACCOUNT_EXTENTS, f->extents_dirty_bytes},            {ACCOUNT_FREE, f->slab_free_bytes},
+    };
+    uint64_t left = a->part[ACCOUNT_ANON] + a->part[ACCOUNT_BREAK];
+    uint64_t left_of_fork = a->fork.part[ACCOUNT_ANON] + a->fork.part[ACCOUNT_BREAK];
+
+    for (size_t i = 0; i < sizeof holds / sizeof *holds; i++) {
+        uint64_t bytes = vm_min(holds[i].bytes, left);
+        a->part[holds[i].part] = bytes;
+        left -= bytes;
+        left_of_fork -= vm_min(bytes, left_of_fork);
+    }
+    a->part[ACCOUNT_ANON] = left;
+    a->fork.part[ACCOUNT_ANON] = left_of_fork;
+    a->part[ACCOUNT_BREAK] = a->fork.part[ACCOUNT_BREAK] = 0;
+    a->handed_out = f->small_live_bytes + f->large_live_bytes;
+}
+
 int account_make(struct view *v, bool children, struct account *a)
 {
     struct owners owners;
@@ -278,6 +304,8 @@ int account_make(struct view *v, bool children, struct account *a)
         take_mapping(a, v, &owners, &v->maps.mapping[i], &next, &lazy);
     free(owners.sp);
     take_lazy(a, lazy);
+    if (v->shared)
+        take_figures(a, &v->shared->figures);
     for (unsigned i = 0; i < ACCOUNT_PARTS; i++) {
         if (i < ACCOUNT_LIBRARY) /* the heap's are all anonymous and private */
             a->fork.part[i] = a->part[i];

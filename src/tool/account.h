@@ -2,7 +2,10 @@
    view: the heap's parts are sums over its pieces, the others come from smaps, mapping by mapping; in mappings that hold
    both, what no piece covers counts as the mapping's kind.
 
-       rss = sum of the parts + residual */
+       rss = sum of the parts + residual
+
+   Where the heap cannot be read and the program publishes its account (share=1), the heap's parts are what it holds,
+   resident or not, and the other anonymous memory is what they leave: then the residual proves nothing. */
 #ifndef TOOL_ACCOUNT_H
 #define TOOL_ACCOUNT_H
 

@@ -20,6 +20,8 @@ static const char usage[] =
     "The process is neither stopped nor changed.\n"
     "\n"
     "  -m, --mappings   every mapping that is not the heap's\n"
+    "  -s, --shared     from what the program publishes with VMALLOC_OPTIONS=share=1; taken by itself where the system\n"
+    "                   forbids to read the program's memory\n"
     "      --json       JSON instead of text; bytes\n"
     "  -h, --help       this\n";
 
@@ -55,7 +57,12 @@ static void put_heap(const struct view *v, const struct account *a)
 {
     uint64_t live = a->part[ACCOUNT_SMALL] + a->part[ACCOUNT_LARGE];
 
-    printf("\nLive blocks are %.0f KiB, rounding to size classes included; %.0f KiB of them are resident.\n", kib(a->handed_out), kib(live));
+    printf("\nLive blocks are %.0f KiB, rounding to size classes included", kib(a->handed_out));
+    if (v->shared) {
+        puts(".");
+        return;
+    }
+    printf("; %.0f KiB of them are resident.\n", kib(live));
     printf("Of the heap's address space %.0f KiB hold no page (returned, or never touched)", kib(a->returned));
     if (a->swapped)
         printf(", %.0f KiB are swapped out", kib(a->swapped));
@@ -95,7 +102,10 @@ static void put_mappings(const struct account *a)
 
 static void put_caveats(const struct view *v)
 {
-    if (!v->has_pages)
+    if (v->shared)
+        printf("\nThe heap was not read. Its parts are what the program published (share=1) %.1f s ago, resident or not, and other\n"
+               "anonymous memory is what they leave of all: the residual proves nothing here.\n", (double)shared_age(v->shared) / 1e9);
+    else if (!v->has_pages)
         puts("\nPages could not be read one by one (/proc/PID/pagemap): what is resident is taken from smaps, and the heap's\n"
              "parts are what the allocator holds, resident or not.");
     else if (!v->pages.scans)
@@ -189,6 +199,7 @@ static void put_json(const struct view *v, const struct account *a)
     vm_sim_json_number(&j, "not_resident", a->returned);
     vm_sim_json_number(&j, "swapped", a->swapped);
     vm_sim_json_number(&j, "huge", a->huge);
+    vm_sim_json_string(&j, "source", v->shared ? "share" : "process");
     vm_sim_json_bool(&j, "pages_read", v->has_pages);
     vm_sim_json_bool(&j, "huge_known", v->knows_huge);
     vm_sim_json_bool(&j, "moved", v->moved);
@@ -200,14 +211,14 @@ static void put_json(const struct view *v, const struct account *a)
 
 /* ---- Command line ---- */
 
-static int run(const char *text, bool json, bool mappings)
+static int run(const char *text, bool json, bool mappings, bool shared)
 {
     pid_t pid = view_parse_pid(text);
     struct account account;
 
     if (!pid)
         return tool_usage(name, "'%s' is no process id", text);
-    struct view *v = view_open(name, pid);
+    struct view *v = view_open_shared(name, pid, shared);
     if (!v)
         return TOOL_FAILED;
     int error = account_make(v, true, &account);
@@ -228,17 +239,19 @@ int cmd_rss(int argc, char **argv)
 {
     static const struct option option[] = {
         {"mappings", no_argument, NULL, 'm'},
+        {"shared", no_argument, NULL, 's'},
         {"json", no_argument, NULL, OPT_JSON},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    bool json = false, mappings = false;
+    bool json = false, mappings = false, shared = false;
     int c;
 
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "mh", option, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "msh", option, NULL)) != -1) {
         switch (c) {
         case 'm': mappings = true; break;
+        case 's': shared = true; break;
         case OPT_JSON: json = true; break;
         case 'h': fputs(usage, stdout); return TOOL_OK;
         default: return tool_usage(name, "'%s' is no option", argv[optind - 1]);
@@ -246,5 +259,5 @@ int cmd_rss(int argc, char **argv)
     }
     if (optind != argc - 1)
         return tool_usage(name, optind == argc ? "no process id given" : "one process at a time");
-    return run(argv[optind], json, mappings);
+    return run(argv[optind], json, mappings, shared);
 }

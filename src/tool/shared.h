@@ -1,4 +1,4 @@
-/* Reading what a program that runs with share=1 publishes (report/share.h).  Used by vmalloc stat. */
+/* Reading what a program that runs with share=1 publishes (report/share.h).  Used by vmalloc stat and rss. */
 #ifndef TOOL_SHARED_H
 #define TOOL_SHARED_H
 

@@ -14,6 +14,7 @@
 
 #define STILL_SHARE 256           /* RSS may drift by that share ... */
 #define STILL_BYTES (64 * VM_KIB) /* ... or by that much, and the look counts as one moment */
+#define LIBRARY_NAME "/libvmalloc.so"
 #define PAUSE 10000               /* microseconds between looks */
 #define SEALS_MAX 512             /* of blocks of a page and more in one slab */
 
@@ -378,9 +379,47 @@ static int look_often(struct view *v, char error[PEEK_ERROR_MAX])
     return failed;
 }
 
-struct view *view_open(const char *command, pid_t pid)
+/* All but the heap.  0 or -errno. */
+static int look_at_shared(struct view *v)
 {
-    char error[PEEK_ERROR_MAX], text[16];
+    int failed = procfs_read_smaps(v->pid, &v->maps);
+    return failed ? failed : procfs_read_totals(v->pid, &v->totals);
+}
+
+/* 0, -errno, or 1: error says why. */
+static int open_shared(struct view *v, char error[PEEK_ERROR_MAX])
+{
+    char why[SHARED_ERROR_MAX];
+
+    v->shared = malloc(sizeof *v->shared);
+    if (!v->shared)
+        return -ENOMEM;
+    if (shared_read(v->pid, v->shared, why))
+        return look_at_shared(v);
+    free(v->shared);
+    v->shared = NULL;
+    if (!*error) /* else it says why the heap cannot be read, which matters more */
+        snprintf(error, PEEK_ERROR_MAX, "%d: %s", (int)v->pid, why);
+    return 1;
+}
+
+static int open_heap(struct view *v, char error[PEEK_ERROR_MAX])
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", (int)v->pid);
+    v->peek = peek_open(text, error);
+    if (!v->peek)
+        return 1;
+    v->has_pages = procfs_pages_open(v->pid, &v->pages) == 0;
+    int failed = look_often(v, error);
+    v->knows_huge = v->has_pages && v->pages.scans;
+    return failed;
+}
+
+static struct view *open_view(const char *command, pid_t pid, bool heap, bool shared)
+{
+    char error[PEEK_ERROR_MAX] = "";
     struct view *v = calloc(1, sizeof *v);
 
     if (!v) {
@@ -389,14 +428,9 @@ struct view *view_open(const char *command, pid_t pid)
     }
     v->pid = pid;
     v->pages.fd = -1;
-    snprintf(text, sizeof text, "%d", (int)pid);
-    v->peek = peek_open(text, error);
-    int failed = v->peek ? 0 : 1;
-    if (!failed)
-        v->has_pages = procfs_pages_open(pid, &v->pages) == 0;
-    if (!failed)
-        failed = look_often(v, error);
-    v->knows_huge = v->has_pages && v->pages.scans;
+    int failed = heap ? open_heap(v, error) : 1;
+    if (failed > 0 && shared)
+        failed = open_shared(v, error);
     if (failed > 0)
         tool_failed(command, "%s", error);
     else if (failed)
@@ -408,6 +442,9 @@ struct view *view_open(const char *command, pid_t pid)
     return v;
 }
 
+struct view *view_open(const char *command, pid_t pid) { return open_view(command, pid, true, false); }
+struct view *view_open_shared(const char *command, pid_t pid, bool only) { return open_view(command, pid, !only, true); }
+
 void view_close(struct view *v)
 {
     forget(v);
@@ -415,11 +452,23 @@ void view_close(struct view *v)
     if (v->peek)
         peek_close(v->peek);
     free(v->piece);
+    free(v->shared);
     free(v);
 }
 
-uint64_t view_library_address(const struct view *v) { return v->peek->block; }
-const char *view_version(const struct view *v) { return v->peek->version; }
+const struct procfs_mapping *view_library(const struct view *v)
+{
+    if (v->peek)
+        return procfs_mapping_at(&v->maps, v->peek->block);
+    for (size_t i = 0; i < v->maps.count; i++) {
+        const char *name = strrchr(v->maps.mapping[i].path, '/');
+        if (name && strncmp(name, LIBRARY_NAME, sizeof LIBRARY_NAME - 1) == 0)
+            return &v->maps.mapping[i];
+    }
+    return NULL;
+}
+
+const char *view_version(const struct view *v) { return v->peek ? v->peek->version : v->shared->version; }
 
 pid_t view_parse_pid(const char *text)
 {

@@ -18,6 +18,7 @@
 
 #include "tool/peek.h"
 #include "tool/procfs.h"
+#include "tool/shared.h"
 
 #define VIEW_CHUNK (UINT64_C(1) << 21)
 #define VIEW_LOOKS 8 /* at most */
@@ -37,7 +38,8 @@ struct view_piece {
 
 struct view {
     pid_t pid;
-    struct peek *peek;
+    struct peek *peek;         /* NULL: the heap could not be read, there are no pieces, see `shared` */
+    struct vm_share_page *shared; /* what the program published, of view_open_shared(); else NULL */
     struct procfs_totals totals;
     struct procfs_maps maps;   /* with the figures of smaps */
     struct procfs_pages pages;
@@ -52,13 +54,17 @@ struct view {
 
 /* Looks at the process.  NULL after one line on stderr, which begins with the command's name. */
 struct view *view_open(const char *command, pid_t pid);
+
+/* The same, and where the heap cannot be read, or when `only` says so, with what the program publishes (share=1): figures
+   without addresses. */
+struct view *view_open_shared(const char *command, pid_t pid, bool only);
 void view_close(struct view *v);
 
 /* Resident bytes of a mapping that lie in no piece; `next` is the first piece that may reach into it. */
 uint64_t view_uncovered(const struct view *v, const struct procfs_mapping *m, size_t next);
 
-/* Where the library's exported block lies: its own mapping, or the program's when it is linked statically. */
-uint64_t view_library_address(const struct view *v);
+/* The mapping of the library's exported block: its own, or the program's when it is linked statically; NULL: not known. */
+const struct procfs_mapping *view_library(const struct view *v);
 
 const char *view_version(const struct view *v); /* of the library */
 

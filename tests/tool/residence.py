@@ -111,12 +111,12 @@ class Program:
         return self.answer()
 
 
-def resident(threads=4):
+def resident(threads=4, **more):
     """resident.c, built once."""
     path = os.path.join(WORK, "resident")
     if not os.path.exists(path):
         subprocess.run(["cc", "-O2", "-pthread", os.path.join(HERE, "resident.c"), "-o", path], check=True)
-    program = Program([path, str(threads), str(SEED)])
+    program = Program([path, str(threads), str(SEED)], **more)
     program.answer()
     return program
 
@@ -464,6 +464,33 @@ def test_without_pagemap():
         expect_between("live and resident", part(account, *LIVE), 0.9 * part(exact, *LIVE), 1.1 * part(exact, *LIVE))
         if "could not be read one by one" not in done[1].stdout:
             raise Failure("the text is %r" % done[1].stdout)
+
+
+def test_what_the_program_publishes():
+    """share=1: figures without addresses, for where the heap may not be read."""
+    with resident(2, VMALLOC_OPTIONS="share=1") as program:
+        program.say("fill 32")
+        program.say("drop 2")
+        deadline = time.monotonic() + LIMIT
+        while True:  # it publishes now and then, in slow paths
+            time.sleep(0.15)
+            live = int(program.say("fill 2")[0])
+            account = asked("rss", "--shared", program.pid)
+            if 0.8 <= account["live_bytes"] / live <= 1.15 or time.monotonic() > deadline:
+                break
+        exact = check_rss(program.pid, "read")
+        expect("sources", (exact["source"], account["source"]), ("process", "share"))
+        expect_between("live bytes over those asked for, SEED=%d" % SEED, account["live_bytes"] / live, 0.8, 1.15)
+        expect_between("other anonymous memory", account["parts"]["anonymous"], 0, exact["parts"]["anonymous"] + 8 * MIB)
+        for key in "libraries", "program", "library", "stacks", "files":
+            expect(key, account["parts"][key], exact["parts"][key])
+        expect("parts and residual", sum(account["parts"].values()) + account["residual"], account["rss"])
+        expect("what a fork would share", account["fork"]["bytes"], exact["fork"]["bytes"])
+        if "proves nothing" not in call("rss", "--shared", program.pid).stdout:
+            raise Failure("no word of what this is worth")
+    with resident(2) as program:
+        done = call("rss", "--shared", program.pid)
+        expect("status, stdout and lines without share=1", (done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1))
 
 
 def test_bad_input():
