@@ -70,8 +70,9 @@ static bool find_library(char found[PATH_MAX])
         if ((size_t)snprintf(found, PATH_MAX, "%s%s", self, beside[i]) < PATH_MAX && access(found, R_OK) == 0)
             return true;
     }
-    snprintf(found, PATH_MAX, "%s/libvmalloc.so", VM_LIBDIR);
-    return access(found, R_OK) == 0;
+    /* The name without a number comes with the development files. */
+    return ((size_t)snprintf(found, PATH_MAX, "%s/libvmalloc.so", VM_LIBDIR) < PATH_MAX && access(found, R_OK) == 0)
+        || ((size_t)snprintf(found, PATH_MAX, "%s/libvmalloc.so.1", VM_LIBDIR) < PATH_MAX && access(found, R_OK) == 0);
 }
 
 /* Where execvp() will find the program; false when it will not. */
