@@ -7,8 +7,9 @@
    thread leaves by pthread_exit() it ends for good, so that the last thread of the program is the last of the process.
    After a fork the child has none and makes its own when it comes to need one.
 
-   What it cannot take back: blocks in the current slabs of living threads and their quiet slabs, which are theirs to
-   touch (page.h); the latter hold 1 MiB in all, or 32 KiB a thread.  No lock: `state` is changed atomically. */
+   What it cannot take back: blocks in the current slabs of living threads and free pages in their partly used ones, which
+   are theirs to touch (page.h); they are asked to return these when they next refill a slab, and what they hold is
+   bounded (QUIET_BYTES_ALL in slab.c, VM_SPARSE_FLOOR).  No lock: `state` is changed atomically. */
 #include "api/background.h"
 
 #include <pthread.h>
@@ -75,11 +76,17 @@ static void look_at_pressure(struct pressure *p)
     VM_STORE(&vm_limits.pressed, pressed);
 }
 
+/* The heaps are asked for what they have only under strain and when nothing else is left: it costs them something. */
 static void look(uint64_t decay_ns)
 {
-    vm_heaps_collect();
+    if (vm_limit_strained())
+        vm_heaps_collect();
     vm_frames_age(decay_ns);
     vm_extents_age(decay_ns);
+    if (vm_frames_kept() + vm_extents_kept() == 0) {
+        vm_heaps_collect();
+        vm_frames_keep(0);
+    }
 }
 
 static void *run(void *arg)

@@ -297,16 +297,21 @@ VM_EXPORT struct mallinfo VM_API(mallinfo)(void)
     };
 }
 
-/* The parameters are glibc's tunables of mechanisms that we do not have: accepted, as any value is valid here, but for
-   the two that glibc itself refuses. */
+/* glibc's tunables.  Two mean something here: M_TRIM_THRESHOLD is what may be kept of free memory of the brk heap however
+   little is in use (as in glibc, a negative value keeps all), M_TOP_PAD by how much the break moves at least when the heap
+   grows.  The others tune mechanisms that we do not have (the border between brk and mmap stays where it is, heaps are
+   made by threads, checks always abort): accepted, as any value is valid here, but for those that glibc refuses. */
 VM_EXPORT int VM_API(mallopt)(int param, int value)
 {
-    const int mxfast_max = 80 * (int)sizeof(size_t) / 4, mmap_threshold_max = 32 * (int)VM_MIB;
+    const int mxfast_max = 80 * (int)sizeof(size_t) / 4;
 
+    vm_start();
+    if (param == M_TRIM_THRESHOLD)
+        vm_frames_set_floor((size_t)value);
+    if (param == M_TOP_PAD)
+        vm_frames_set_growth(value > 0 ? (size_t)value : 0);
     if (param == M_MXFAST)
         return value >= 0 && value <= mxfast_max;
-    if (param == M_MMAP_THRESHOLD)
-        return value >= 0 && value <= mmap_threshold_max;
     return 1;
 }
 

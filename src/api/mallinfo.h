@@ -1,4 +1,4 @@
-/* What glibc's <malloc.h> declares and older ones, or other C libraries, lack: the results of mallinfo and mallinfo2, two of
+/* What glibc's <malloc.h> declares and older ones, or other C libraries, lack: the results of mallinfo and mallinfo2, some of
    mallopt's parameters.  Included by family.c in place of <malloc.h>. */
 #ifndef VM_MALLINFO_H
 #define VM_MALLINFO_H
@@ -15,7 +15,8 @@ struct mallinfo {
 };
 
 #define M_MXFAST 1
-#define M_MMAP_THRESHOLD (-3)
+#define M_TRIM_THRESHOLD (-1)
+#define M_TOP_PAD (-2)
 #endif
 
 #if !defined(__GLIBC__) || (__GLIBC__ == 2 && __GLIBC_MINOR__ < 33)

@@ -130,19 +130,34 @@ static VM_COLD void ease_strain(void)
         vm_frames_keep(0);
 }
 
-void *vm_heap_alloc(size_t n, size_t align, bool zero)
+/* 0: it is for an extent. */
+static unsigned class_for(size_t n, size_t align)
 {
-    unsigned class_id = n >= VM_SMALL_LIMIT ? 0 : align <= VM_BLOCK_MIN ? vm_class_of(n) : vm_class_of_aligned(n, align);
+    return n >= VM_SMALL_LIMIT ? 0 : align <= VM_BLOCK_MIN ? vm_class_of(n) : vm_class_of_aligned(n, align);
+}
+
+static void *try_alloc(size_t n, size_t align, bool zero)
+{
+    unsigned class_id = class_for(n, align);
 
     if (n > PTRDIFF_MAX)
         return NULL;
     void *p = class_id == 0 ? alloc_large(vm_max(n, 1), align, zero) : alloc_small(n, class_id, zero);
-    if (VM_UNLIKELY(!p))
-        vm_limit_note_failure(class_id == 0 ? n : vm_classes[class_id].frames * VM_FRAME_BYTES);
-    else if (VM_UNLIKELY(vm_limit_strained()))
+    if (VM_UNLIKELY(vm_limit_strained()) && p)
         ease_strain();
     if (VM_INSTRUMENT && VM_UNLIKELY(vm_counting) && p)
         vm_count_slow(class_id, n, align);
+    return p;
+}
+
+void *vm_heap_alloc(size_t n, size_t align, bool zero)
+{
+    void *p = try_alloc(n, align, zero);
+
+    if (VM_UNLIKELY(!p)) {
+        unsigned class_id = class_for(n, align);
+        vm_limit_note_failure(class_id == 0 ? n : vm_classes[class_id].frames * VM_FRAME_BYTES);
+    }
     return p;
 }
 
@@ -212,7 +227,7 @@ static void *move(void *p, struct vm_page *slab, size_t old, size_t n, const cha
     void *q = NULL;
 
     if (slab && old >= STEPS_FROM && n > old && n - old < old / 2 && n < VM_SMALL_LIMIT) /* a small request stays small */
-        q = vm_heap_alloc(vm_min(n + n / GROWTH_SHARE, (size_t)VM_SMALL_LIMIT - 1), VM_BLOCK_MIN, false);
+        q = try_alloc(vm_min(n + n / GROWTH_SHARE, (size_t)VM_SMALL_LIMIT - 1), VM_BLOCK_MIN, false);
     if (!q)
         q = vm_malloc_hit(n);
     if (!q)

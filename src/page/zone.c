@@ -62,6 +62,7 @@ static struct vm_list by_dirty[VM_CHUNK_FRAMES + 1]; /* chunks by their longest 
 static size_t used_frames, dirty_frames, clean_frames;
 static size_t brk_frames, zone_frames;
 static struct vm_keep keep = {.floor = VM_KEEP_FLOOR};
+static size_t grow_least; /* frames by which the break grows at least, where that is possible */
 static struct vm_age age;
 
 VM_FACTS vm_zone_facts[] = {
@@ -322,7 +323,7 @@ static bool grow(unsigned n)
 {
     size_t room = (VM_CHUNK_BYTES - (brk_zone.top & (VM_CHUNK_BYTES - 1))) >> VM_FRAME_SHIFT;
     size_t least = (room < n ? room : 0) + n; /* frames, so that a run fits before the next chunk border or after it */
-    size_t wish = vm_min(vm_max(brk_frames / GROW_SHARE, GROW_FRAMES_MIN), GROW_FRAMES_MAX);
+    size_t wish = vm_max(vm_min(vm_max(brk_frames / GROW_SHARE, GROW_FRAMES_MIN), GROW_FRAMES_MAX), grow_least);
 
     wish = vm_huge_growth(brk_zone.top, wish * VM_FRAME_BYTES, used_frames * VM_FRAME_BYTES) / VM_FRAME_BYTES;
     if (wish > least && grow_brk(wish * VM_FRAME_BYTES))
@@ -679,6 +680,20 @@ size_t vm_frames_age(uint64_t decay_ns)
     size_t purged = purge_frames(stay >> VM_FRAME_SHIFT);
     end_return();
     return purged * VM_FRAME_BYTES;
+}
+
+void vm_frames_set_floor(size_t bytes)
+{
+    vm_lock_outer(&vm_frames_lock);
+    keep.floor = bytes;
+    vm_unlock(&vm_frames_lock);
+}
+
+void vm_frames_set_growth(size_t bytes)
+{
+    vm_lock_outer(&vm_frames_lock);
+    grow_least = vm_min(bytes, BRK_SPAN_MAX) >> VM_FRAME_SHIFT;
+    vm_unlock(&vm_frames_lock);
 }
 
 size_t vm_frames_kept(void) { return VM_LOAD(&dirty_frames) * VM_FRAME_BYTES; }

@@ -58,6 +58,11 @@ void vm_page_reset(struct vm_page *p);
    MADV_DONTNEED.  True when anything was returned. */
 bool vm_frames_trim(size_t pad);
 
+/* For mallopt(): bytes of free frames that may be kept however little is in use, and bytes that the break is moved by at
+   least when it grows. */
+void vm_frames_set_floor(size_t bytes);
+void vm_frames_set_growth(size_t bytes);
+
 /* Returns free frames until at most `bytes` of them are kept; how many bytes went back.  With `age` it keeps, instead,
    what policy.h lets stay at this time: decay_ns is the decay time. */
 size_t vm_frames_keep(size_t bytes);

@@ -67,6 +67,8 @@ static const struct glibc_difference glibc_differences[] UNUSED = {
 	  "aligned_alloc with an alignment that is 0 or no power of two succeeds before 2.38; EINVAL since" },
 	{ "free_sized", 43,
 	  "free_sized and free_aligned_sized (C23) are missing before 2.43" },
+	{ "mmap_threshold_limit", 36,
+	  "mallopt refuses an M_MMAP_THRESHOLD above 32 MiB in older versions (2.36 takes any)" },
 	{ "realloc_large_stays", 999,
 	  "realloc of an mmapped block to its whole usable size remaps it, and may move it (seen in 2.36)" },
 	{ "cfree_by_name", 999,

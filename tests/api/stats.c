@@ -239,6 +239,85 @@ static void mallopt_known_parameters(void)
 	}
 }
 
+static int mallopt_result(int parameter, int value)
+{
+	if (parameter == M_MXFAST)
+		return value >= 0 && value <= 160;
+	return 1;
+}
+
+static void mallopt_every_value(void)
+{
+	static const int parameters[] = { M_MXFAST, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX,
+					  M_CHECK_ACTION, M_PERTURB, M_ARENA_TEST, M_ARENA_MAX };
+	static const int values[] = { 0, 1, 160, 161, 4096, 128 << 10, 32 << 20, (32 << 20) + 1, -1, INT32_MAX, INT32_MIN, 0 };
+	for (unsigned p = 0; p < sizeof parameters / sizeof *parameters; p++) {
+		if (parameters[p] == M_MMAP_THRESHOLD && glibc_differs("mmap_threshold_limit"))
+			continue;
+		for (unsigned v = 0; v < sizeof values / sizeof *values; v++) {
+			int got = mallopt(parameters[p], values[v]);
+			CHECKF(got == mallopt_result(parameters[p], values[v]), "mallopt(%d, %d) is %d", parameters[p], values[v], got);
+			char *block = (char *)hide(malloc(3000));
+			REQUIRE(block);
+			free(block);
+		}
+	}
+}
+
+/* Touches and frees 40 MiB of the brk heap; how much of that stays resident. */
+static size_t left_of_a_burst(void)
+{
+	enum { COUNT = 4000, SIZE = 10000 };
+	static char *blocks[COUNT];
+	memset(blocks, 1, sizeof blocks);
+	size_t before = rss_bytes();
+	for (unsigned i = 0; i < COUNT; i++) {
+		REQUIRE(blocks[i] = (char *)hide(malloc(SIZE)));
+		memset(blocks[i], 1, SIZE);
+	}
+	for (unsigned i = COUNT; i-- > 0;)
+		free(blocks[i]);
+	size_t after = rss_bytes();
+	return after > before ? after - before : 0;
+}
+
+static void mallopt_trim_threshold_keeps(void)
+{
+	CHECK(mallopt(M_TRIM_THRESHOLD, 128 << 20) == 1);
+	size_t left = left_of_a_burst();
+	CHECKF(left > 35 << 20, "%zu KiB", left >> 10);
+	CHECK(malloc_trim(0) == 1);
+}
+
+static void mallopt_trim_threshold_lets_go(void)
+{
+	CHECK(mallopt(M_TRIM_THRESHOLD, 1 << 20) == 1);
+	size_t left = left_of_a_burst();
+	CHECKF(left < 5 << 20, "%zu KiB", left >> 10);
+}
+
+static void mallopt_trim_threshold_negative_keeps_all(void)
+{
+	CHECK(mallopt(M_TRIM_THRESHOLD, -1) == 1);
+	size_t left = left_of_a_burst();
+	CHECKF(left > 35 << 20, "%zu KiB", left >> 10);
+}
+
+static void mallopt_top_pad_moves_the_break(void)
+{
+	const size_t pad = 24 << 20;
+	CHECK(mallopt(M_TOP_PAD, (int)pad) == 1);
+	char *before = (char *)sbrk(0);
+	for (int i = 0; i < 100 && sbrk(0) == (void *)before; i++)
+		REQUIRE(hide(malloc(100000)));
+	size_t moved = (size_t)((char *)sbrk(0) - before);
+	CHECKF(moved >= pad, "%zu KiB", moved >> 10);
+	before = (char *)sbrk(0);
+	for (int i = 0; i < 200; i++)
+		REQUIRE(hide(malloc(100000)));
+	CHECKF(sbrk(0) == (void *)before, "moved again");
+}
+
 static void mallopt_unknown_parameters(void)
 {
 	CHECK(mallopt(0, 1) == 1);
@@ -257,5 +336,10 @@ CHECK_MAIN(
 	{ "malloc_info_to_a_memory_stream", malloc_info_to_a_memory_stream, CHECK_BOTH },
 	{ "malloc_info_bad_options", malloc_info_bad_options, CHECK_BOTH },
 	{ "mallopt_known_parameters", mallopt_known_parameters, CHECK_BOTH },
+	{ "mallopt_every_value", mallopt_every_value, CHECK_BOTH },
+	{ "mallopt_trim_threshold_keeps", mallopt_trim_threshold_keeps, CHECK_BOTH },
+	{ "mallopt_trim_threshold_lets_go", mallopt_trim_threshold_lets_go, CHECK_BOTH },
+	{ "mallopt_trim_threshold_negative_keeps_all", mallopt_trim_threshold_negative_keeps_all, CHECK_BOTH },
+	{ "mallopt_top_pad_moves_the_break", mallopt_top_pad_moves_the_break, CHECK_BOTH },
 	{ "mallopt_unknown_parameters", mallopt_unknown_parameters, CHECK_BOTH },
 )
