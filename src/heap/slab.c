@@ -287,6 +287,18 @@ static void dropped_to_free(struct vm_page *slab, size_t unit, size_t from, size
         vm_slab_push(slab, block_at(slab, k));
 }
 
+/* Returns what is resident behind the blocks with life; bytes returned. */
+static size_t return_tail(struct vm_page *slab)
+{
+    size_t from = vm_align_up(slab->carved * slab->size, vm_os.page_size), end = vm_align_down(slab->resident, vm_os.page_size);
+
+    if (end <= from || vm_os.purge((char *)slab->start + from, end - from) != 0)
+        return 0;
+    slab->resident = (uint32_t)from;
+    vm_mmu_note(VM_MMU_PURGED, slab->start + from, end - from);
+    return end - from;
+}
+
 /* Returns units that hold free blocks only; bytes returned. */
 static size_t return_units(struct vm_page *slab)
 {
@@ -295,12 +307,15 @@ static size_t return_units(struct vm_page *slab)
     uint64_t units = free_units(slab, list, unit);
 
     keep_present(slab, list, unit, units);
+    if (units) {
+        vm_frames_break(slab->start);
+        returned += return_tail(slab);
+    }
     for (size_t from = 0, to; from < UNITS; from = to) {
         for (to = from; to < UNITS && (units >> to & 1) == (units >> from & 1);)
             to++;
         if (!(units >> from & 1))
             continue;
-        vm_frames_break(slab->start + from * unit, (to - from) * unit);
         if (vm_os.purge((char *)slab->start + from * unit, (to - from) * unit) != 0) {
             dropped_to_free(slab, unit, from, to);
             continue;

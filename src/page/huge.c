@@ -90,13 +90,19 @@ void vm_huge_touch(uintptr_t address)
     vm_unlock(&vm_frames_lock);
 }
 
+/* Unknown: the heap was never large enough. */
+static bool is_at_work(void)
+{
+    return mode == VM_THP_AUTO && VM_LOAD(&system_is) != SYSTEM_UNKNOWN && vm_huge_system() != VM_THP_SYSTEM_NEVER;
+}
+
+bool vm_huge_has(uintptr_t address) { return is_at_work() && in_heap(address) && is_huge(address); }
+
 void vm_huge_break(uintptr_t base, size_t bytes)
 {
-    if (mode != VM_THP_AUTO || VM_LOAD(&system_is) == SYSTEM_UNKNOWN || vm_huge_system() == VM_THP_SYSTEM_NEVER)
-        return; /* unknown: the heap was never large enough */
     for (uintptr_t chunk = vm_align_down(base, VM_CHUNK_BYTES); chunk < base + bytes; chunk += VM_CHUNK_BYTES) {
         bool whole = base <= chunk && chunk + VM_CHUNK_BYTES <= base + bytes;
-        if (whole || !in_heap(chunk) || !is_huge(chunk))
+        if (whole || !vm_huge_has(chunk))
             continue;
         vm_thp_break_chunk(&policy, vm_os.now());
         set_huge(chunk, false);

@@ -25,7 +25,11 @@ size_t vm_huge_growth(uintptr_t top, size_t bytes, size_t used);
 bool vm_huge_open(uintptr_t chunk, size_t used, size_t kept);
 void vm_huge_touch(uintptr_t address);
 
-/* Part of a chunk, or all of it, is about to go back to the system. */
+/* Does the chunk at the address have a huge page, so that all of it is resident once a byte of it is? */
+bool vm_huge_has(uintptr_t address);
+
+/* [base, base + bytes) is about to go back to the system: chunks that lose a part break up, those that go as a whole stay
+   as they are. */
 void vm_huge_break(uintptr_t base, size_t bytes);
 
 /* The break went down to `low`. */

@@ -11,6 +11,7 @@
    lies in [first frame of ours, top). */
 #include "page/zone.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/fail.h"
@@ -408,11 +409,28 @@ static size_t resident_start(const struct vm_chunk *c, unsigned bit, unsigned n)
     return sum * PART_BYTES;
 }
 
+/* A chunk that is about to be used for the first time may earn a huge page: then all of it is as good as resident. */
+static bool open_chunk(struct vm_chunk *c)
+{
+    if ((c->free & c->clean) != ~0u || !vm_huge_open(chunk_base(c), used_frames * VM_FRAME_BYTES, dirty_frames * VM_FRAME_BYTES))
+        return false;
+    if (!vm_limit_charge(VM_CHUNK_BYTES)) {
+        vm_huge_break(chunk_base(c), 1);
+        return false;
+    }
+    c->clean = 0;
+    memset(c->resident, 0xff, sizeof c->resident);
+    clean_frames -= VM_CHUNK_FRAMES;
+    VM_STORE(&dirty_frames, dirty_frames + VM_CHUNK_FRAMES);
+    if (keep.returned > 0)
+        vm_keep_fetched(&keep, VM_CHUNK_BYTES, vm_os.now());
+    return true;
+}
+
 struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames_news *news)
 {
     unsigned touch = parts(touch_bytes);
     struct vm_page *first = NULL;
-    bool opened = false;
     uint32_t mask;
 
     vm_lock(&vm_frames_lock);
@@ -421,13 +439,12 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
     /* A foreign move of the break can spoil the run that growth made room for; the second growth starts behind it. */
     for (int tries = 0; !c && tries < 3 && grow(n); tries++)
         c = find_frames(n, touch, &mask);
+    bool opened = c && open_chunk(c);
     unsigned clean = c ? (unsigned)__builtin_popcount(c->clean & mask) : 0;
     if (clean > 0 && !vm_limit_charge(clean * VM_FRAME_BYTES))
         c = NULL;
     if (c) {
         unsigned bit = (unsigned)__builtin_ctz(mask);
-        if ((c->free & c->clean) == ~0u)
-            opened = vm_huge_open(chunk_base(c), used_frames * VM_FRAME_BYTES, dirty_frames * VM_FRAME_BYTES);
         news->zeroed = clean == n;
         news->resident = resident_start(c, bit, n);
         c->free &= ~mask;
@@ -615,7 +632,7 @@ void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
     uint32_t mask = run_mask(bit, n);
     VM_ASSERT((c->free & mask) == 0);
     c->free |= mask;
-    unsigned touched = parts(touched_bytes);
+    unsigned touched = parts(vm_huge_has(first->start) ? n * VM_FRAME_BYTES : touched_bytes);
     for (unsigned i = 0; i < n && touched > 0; i++) {
         note_touched(c, bit + i, vm_min(touched, FRAME_PARTS));
         touched -= vm_min(touched, FRAME_PARTS);
@@ -699,10 +716,10 @@ void vm_frames_set_growth(size_t bytes)
 size_t vm_frames_kept(void) { return VM_LOAD(&dirty_frames) * VM_FRAME_BYTES; }
 size_t vm_frames_held(void) { return vm_frames_kept() + VM_LOAD(&used_frames) * VM_FRAME_BYTES; }
 
-void vm_frames_break(uintptr_t base, size_t bytes)
+void vm_frames_break(uintptr_t base)
 {
     vm_lock(&vm_frames_lock);
-    vm_huge_break(base, bytes);
+    vm_huge_break(base, 1);
     vm_unlock(&vm_frames_lock);
 }
 

@@ -72,8 +72,8 @@ size_t vm_frames_age(uint64_t decay_ns);
 size_t vm_frames_kept(void);
 size_t vm_frames_held(void);
 
-/* Pages of slabs, of which nothing is used, are about to go back to the system: see page/huge.h. */
-void vm_frames_break(uintptr_t base, size_t bytes);
+/* Pages of the slab at the address are about to go back to the system: see page/huge.h. */
+void vm_frames_break(uintptr_t base);
 
 /* The descriptor of the frame that holds the address, whatever its role, or NULL when no zone has it. */
 struct vm_page *vm_page_of(uintptr_t address);

@@ -174,7 +174,7 @@ CHILD_CASE(small_heaps_ask_nothing)
     for (unsigned i = 0; i < CHUNKS; i++)
         CHECK(!vm_huge_open(chunk(i), VM_THP_HEAP_MIN - 1, 0));
     vm_huge_mapped(chunk(0), CHUNKS * VM_CHUNK_BYTES);
-    vm_huge_break(chunk(3) + 4096, 4096);
+    vm_huge_break(chunk(3), 4096);
     CHECK(vm_huge_growth(chunk(3), 65536, VM_THP_HEAP_MIN - 1) == 65536);
     CHECK(fake.calls == 0 && fake.readings == 0);
     CHECK(vm_huge_growth(chunk(3) + 65536, 65536, VM_THP_HEAP_MIN) == VM_CHUNK_BYTES - 65536);
@@ -187,12 +187,14 @@ CHILD_CASE(earned_broken_up_and_earned_again)
         CHECK(vm_huge_open(chunk(i), USED, 0) && fake.huge[i]);
     CHECK(fake.readings == 1 && fake.calls == 39);
     CHECK(vm_huge_open(chunk(7), USED, 0) && fake.calls == 39); /* it has been told that already */
-    vm_huge_break(chunk(8), 2 * VM_CHUNK_BYTES);                /* whole ones: they stay as they are */
+    CHECK(vm_huge_has(chunk(11) + 4096) && !vm_huge_has(chunk(0)) && !vm_huge_has(chunk(50)));
+    vm_huge_break(chunk(8), 2 * VM_CHUNK_BYTES); /* whole ones: they stay as they are */
     CHECK(fake.calls == 39);
     vm_huge_break(chunk(11) + VM_CHUNK_BYTES - 4096, VM_CHUNK_BYTES + 8192); /* 12 is whole */
     CHECK(fake.calls == 41 && !fake.huge[11] && fake.huge[12] && !fake.huge[13]);
-    vm_huge_break(chunk(11), 4096);
-    vm_huge_break(chunk(50), 4096); /* never had one */
+    CHECK(!vm_huge_has(chunk(11)) && vm_huge_has(chunk(12)));
+    vm_huge_break(chunk(11), 4096); /* it has none any more, and 50 never had */
+    vm_huge_break(chunk(50), 4096);
     CHECK(fake.calls == 41);
     CHECK(vm_huge_open(chunk(11), USED, 0) && fake.huge[11]);
     CHECK(!vm_huge_open(chunk(12), USED, USED) && !fake.huge[12]); /* not dense any more */
