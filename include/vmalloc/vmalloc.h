@@ -104,6 +104,39 @@ int vmalloc_walk(int (*visit)(void *start, size_t bytes, unsigned class_id, void
    were. */
 size_t vmalloc_purge(void);
 
+/* ---- The TLB model, fed with allocator events ----
+
+   Exact models of data TLBs (4 KiB pages, two levels, LRU, page-walk caches), one for each thread.  Every block handed
+   out, zeroed or grown touches its pages, every block freed its first one.  What the program does with its blocks is not
+   seen: for that, record it (vmalloc trace) and ask vmalloc tlb.  No time can be had from these counts. */
+
+/* Starts from zero with the model of a processor: "skylake", "zen4" ... (vmalloc tlb --list), "textbook", or "host", this
+   one.  0; or -1 and errno: ENOENT (no such processor), ENOTSUP (this one does not tell), EBUSY (it runs already), EINVAL
+   (NULL), ENOSYS (compiled without).  Other threads take part from their next call that is not served at once from what
+   they have at hand.  Calls cost about three times as much until it is stopped. */
+int vmalloc_tlb_start(const char *processor);
+
+/* Stops; what was counted stays to be read. */
+void vmalloc_tlb_stop(void);
+
+struct vmalloc_tlb {
+    char preset[32];            /* the processor; "" when it was never started */
+    uint64_t threads;      /* that have a model */
+    uint64_t handed_out;   /* blocks: by malloc, calloc, aligned forms, operator new */
+    uint64_t zeroed;       /* of these by calloc */
+    uint64_t grown;        /* calls of realloc that succeeded */
+    uint64_t freed;        /* blocks */
+    uint64_t skipped;      /* events that could not be fed: in signal handlers, in threads past their end */
+    uint64_t references;   /* = l1_hits + l2_hits + misses */
+    uint64_t l1_hits;
+    uint64_t l2_hits;
+    uint64_t misses;       /* page walks */
+    uint64_t table_reads;  /* entries of page tables that they read */
+};
+
+/* The sum over threads since the start, while it runs too; bytes: sizeof *out.  0; or -1 and errno EINVAL: bytes is 0. */
+int vmalloc_tlb_read(struct vmalloc_tlb *out, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

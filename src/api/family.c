@@ -8,6 +8,7 @@
 #include "report/sample.h"
 #include "api/api.h"
 #include "api/growth.h"
+#include "api/feed.h"
 #include "api/mallinfo.h"
 #include "os/os.h"
 #include "page/extent.h"
@@ -15,6 +16,7 @@
 #include "reclaim/limit.h"
 #include "report/dump.h"
 #include "report/info.h"
+#include "report/tlb_feed.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
 #include "vmalloc/vmalloc.h"
@@ -32,6 +34,8 @@ static VM_NOINLINE void *alloc_slow(size_t n, size_t align, bool zero)
     vm_start();
     void *p = vm_heap_alloc(n, align, zero);
     vm_growth();
+    if (VM_INSTRUMENT && VM_UNLIKELY(VM_LOAD(&vm_feed_on)) && p)
+        vm_feed_alloc(vm_tls->real, p, n, zero);
     vm_trace_alloc(p);
     vm_sample_alloc(p, n);
     if (!p)
@@ -58,6 +62,8 @@ VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
     struct vm_tap *tap = VM_INSTRUMENT ? vm_tls->tap : NULL;
     void *p;
 
+    if (VM_INSTRUMENT && VM_UNLIKELY(VM_LOAD(&vm_feed_on)) && (p = vm_api_alloc_fed(n, align, zero)) != NULL)
+        return p;
     if (VM_LIKELY(tap == NULL))
         return alloc_slow(n, align, zero);
     if (VM_LIKELY(vm_count_by_slot(n, align) && !zero) && VM_LIKELY((p = vm_tap_hit(tap, n)) != NULL))
@@ -65,7 +71,7 @@ VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
     return alloc_counted(n, align, zero);
 }
 
-VM_NOINLINE void vm_api_free(void *p, const char *call)
+static VM_NOINLINE void free_slow(void *p, const char *call)
 {
     int saved = errno;
 
@@ -74,8 +80,16 @@ VM_NOINLINE void vm_api_free(void *p, const char *call)
     vm_start();
     vm_trace_free(p);
     vm_sample_free(p);
+    if (VM_INSTRUMENT && VM_UNLIKELY(VM_LOAD(&vm_feed_on)))
+        vm_feed_free(vm_tls->real, p);
     vm_heap_free(p, call);
     errno = saved;
+}
+
+VM_NOINLINE void vm_api_free(void *p, const char *call)
+{
+    if (!VM_INSTRUMENT || VM_LIKELY(!VM_LOAD(&vm_feed_on)) || !vm_api_free_fed(p))
+        free_slow(p, call);
 }
 
 VM_EXPORT void *VM_API(malloc)(size_t n)
@@ -120,6 +134,7 @@ static void *resize(void *p, size_t n, const char *call)
         vm_api_free(p, call);
         return NULL;
     }
+    size_t before = VM_INSTRUMENT && VM_UNLIKELY(VM_LOAD(&vm_feed_on)) ? vm_heap_usable(p, call, false) : 0;
     vm_trace_free(p); /* it may be somebody else's at once */
     bool told = vm_sample_free(p);
     void *q = vm_heap_realloc(p, n, call);
@@ -131,6 +146,8 @@ static void *resize(void *p, size_t n, const char *call)
         VM_PROBE1(libvmalloc, out_of_memory, n);
     if (!q && told)
         vm_sample_keep(p, vm_heap_usable(p, call, false));
+    if (before > 0 && q)
+        vm_feed_grown(vm_tls->real, p, before, q, n);
     errno = q ? saved : ENOMEM;
     return q;
 }

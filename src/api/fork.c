@@ -23,6 +23,7 @@
 #include "report/fidelity.h"
 #include "reclaim/limit.h"
 #include "report/share.h"
+#include "report/tlb_feed.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
 
@@ -88,6 +89,7 @@ static void after_fork_in_child(void)
     vm_trace_stop();
     vm_mmu_forked();
     vm_fidelity_forked();
+    vm_feed_forked();
     vm_share_forked();
     for (size_t i = 0; i < INNER_LOCKS; i++)
         vm_lock_forget_holder(inner_locks[i]);

@@ -9,6 +9,7 @@
 #include "api/api.h"
 #include "api/background.h"
 #include "api/growth.h"
+#include "api/feed.h"
 #include "base/fail.h"
 #include "base/lock.h"
 #include "base/options.h"
@@ -22,6 +23,7 @@
 #include "report/fidelity.h"
 #include "report/share.h"
 #include "report/stats.h"
+#include "report/tlb_feed.h"
 #include "report/trace.h"
 #include "vm/mmu.h"
 
@@ -76,6 +78,8 @@ void vm_start(void)
     vm_stats_start(vm_options.stats);
     bool tracing = vm_trace_start(vm_options.trace), sampling = vm_sample_start(vm_options.sample);
     vm_heaps_start(tracing || sampling);
+    if (vm_options.tlb[0] && vm_feed_start(vm_options.tlb) != 0)
+        vm_warn("VMALLOC_OPTIONS: tlb: no processor '%s' (vmalloc tlb --list); ignored", vm_options.tlb);
     have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;
     vm_thread_begin_hook = thread_begins;
     vm_background_start();
@@ -112,6 +116,7 @@ __attribute__((destructor)) static void at_exit(void)
     vm_counts_exit();
     if (vm_counting)
         report_limits();
+    vm_feed_report();
     vm_fidelity_now();
     vm_share_end();
 }

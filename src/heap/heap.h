@@ -59,6 +59,7 @@ struct vm_heap {
     struct vm_list idle_link; /* in the idle list; under vm_heaps_lock */
     struct vm_heap **seat;    /* LIVE: the address of its thread's vm_tls; under vm_heaps_lock */
     struct vm_heap *front;    /* owner's: the instrumented face of this heap, once made */
+    struct vm_feed *feed;     /* owner's: its model of a TLB, once fed (report/tlb_feed.h) */
     uint8_t state;            /* enum vm_heap_state; under vm_heaps_lock */
     bool return_wanted;       /* the owner is asked to return what it can; set by any thread */
 
@@ -91,6 +92,10 @@ void vm_heap_slab_event(struct vm_page *slab);
 
 /* Once, before anything else; instrument: every heap from now on gets a front, so that all calls take the misses. */
 void vm_heaps_start(bool instrument);
+
+/* The same at any time later, or no more of it: when the first comes, or the last goes, threads get a front, or lose it, at
+   their next miss; the calling one now. */
+void vm_heaps_instrument(bool on);
 
 /* Gives the calling thread's heap up for others to adopt; from now on the shared heap serves it. */
 void vm_thread_end(void);

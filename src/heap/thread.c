@@ -27,7 +27,7 @@ static struct vm_list idle_heaps; /* under vm_heaps_lock */
 static size_t idle_count;
 static unsigned live_count; /* heaps in state LIVE; written under vm_heaps_lock */
 static struct vm_heap *shared_heap; /* for threads past their end; const: once made */
-static bool instrumented;           /* const: after start-up */
+static unsigned instrumented;       /* how many want fronts; relaxed */
 
 VM_FACTS vm_heap_facts[] = {VM_FACT_ROOT(heaps, all_heaps), VM_FACT_ROOT(idle_heaps, idle_count), VM_FACT_END};
 
@@ -79,6 +79,16 @@ static struct vm_heap *front_of(struct vm_heap *h)
     return h->front;
 }
 
+/* Slow: the thread uses its heap itself, or through a front, as is wanted now. */
+static VM_COLD void change_face(struct vm_heap *h) { vm_tls = VM_LOAD(&instrumented) > 0 ? front_of(h) : h; }
+
+void vm_heaps_instrument(bool on)
+{
+    __atomic_fetch_add(&instrumented, on ? 1 : -1, __ATOMIC_RELAXED);
+    if (vm_tls->real)
+        change_face(vm_tls->real);
+}
+
 /* Under vm_heaps_lock: a live heap whose thread must have ended, since its vm_tls is now ours (libc gives the memory of
    ended threads to new ones).  Such a thread first allocated when its last destructors ran, too late to be told of its
    end. */
@@ -117,7 +127,7 @@ static VM_COLD struct vm_heap *begin_thread(void)
     vm_lock(&h->lock);
     vm_unlock(&h->lock);
     vm_tap_begin(h);
-    vm_tls = instrumented ? front_of(h) : h;
+    change_face(h);
     if (vm_thread_begin_hook)
         vm_thread_begin_hook();
     return h;
@@ -127,8 +137,11 @@ struct vm_heap *vm_heap_mine(void)
 {
     struct vm_heap *h = vm_tls;
 
-    if (VM_LIKELY(h->real != NULL))
+    if (VM_LIKELY(h->real != NULL)) {
+        if (VM_INSTRUMENT && VM_UNLIKELY((h != h->real) != (VM_LOAD(&instrumented) > 0)))
+            change_face(h->real);
         return h->real;
+    }
     return h == &vm_heap_gone ? NULL : begin_thread();
 }
 
