@@ -152,7 +152,24 @@ static void *resize(void *p, size_t n, const char *call)
     return q;
 }
 
-VM_EXPORT void *VM_API(realloc)(void *p, size_t n) { return resize(p, n, "realloc()"); }
+VM_EXPORT VM_NOINLINE void *VM_API(realloc)(void *p, size_t n) { return resize(p, n, "realloc()"); }
+
+static enum { NOT_KNOWN, OURS, ANOTHERS } whose_malloc; /* found out when it is first asked */
+
+/* Does a call of malloc reach somebody else?  Valgrind replaces malloc and most of the family where it finds them, and a program
+   may define its own: then what they did not replace must give out blocks that they know. */
+static bool malloc_is_anothers(void)
+{
+    if (VM_LOAD(&whose_malloc) == NOT_KNOWN) {
+        void *(*get)(size_t) = VM_API(malloc);
+        void (*give_back)(void *) = VM_API(free);
+        __asm__("" : "+r"(get), "+r"(give_back)); /* a compiler that inlines them asks nobody */
+        void *p = get(1);
+        VM_STORE(&whose_malloc, !p ? NOT_KNOWN : vm_page_of((uintptr_t)p) ? OURS : ANOTHERS);
+        give_back(p);
+    }
+    return VM_LOAD(&whose_malloc) == ANOTHERS;
+}
 
 VM_EXPORT void *VM_API(reallocarray)(void *p, size_t count, size_t size)
 {
@@ -162,7 +179,7 @@ VM_EXPORT void *VM_API(reallocarray)(void *p, size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return resize(p, n, "reallocarray()");
+    return malloc_is_anothers() ? VM_API(realloc)(p, n) : resize(p, n, "reallocarray()");
 }
 
 static void *alloc_aligned(size_t align, size_t n)
@@ -193,7 +210,7 @@ VM_EXPORT void *VM_API(aligned_alloc)(size_t align, size_t n)
     return alloc_aligned(align, n);
 }
 
-VM_EXPORT void *VM_API(memalign)(size_t align, size_t n)
+VM_EXPORT VM_NOINLINE void *VM_API(memalign)(size_t align, size_t n)
 {
     if (align > SIZE_MAX / 2 + 1) {
         errno = EINVAL;
@@ -217,7 +234,7 @@ VM_EXPORT void *VM_API(pvalloc)(size_t n)
         errno = ENOMEM;
         return NULL;
     }
-    return alloc_aligned(vm_os.page_size, whole);
+    return malloc_is_anothers() ? VM_API(memalign)(vm_os.page_size, whole) : alloc_aligned(vm_os.page_size, whole);
 }
 
 VM_EXPORT size_t VM_API(malloc_usable_size)(void *p)

@@ -11,6 +11,7 @@
 #include "api/growth.h"
 #include "api/feed.h"
 #include "base/fail.h"
+#include "base/fmt.h"
 #include "base/lock.h"
 #include "base/options.h"
 #include "heap/count.h"
@@ -49,6 +50,33 @@ static void thread_begins(void)
         pthread_setspecific(thread_end_key, (void *)1);
 }
 
+#ifndef VM_PREFIX
+/* Of gcc's sanitizers that are shared libraries and know memory by having handed it out.  Behind a malloc that comes before
+   theirs they crash, or see nothing. */
+extern void __asan_init(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
+
+static VM_COLD _Noreturn void refuse(const char *sanitizer, const char *library)
+{
+    char line[256];
+    size_t n = vm_fmt(line, sizeof line, "libvmalloc: the %s sanitizer of this program needs malloc for itself: run it without libvmalloc, "
+                      "or with LD_PRELOAD=\"%s libvmalloc.so\"\n", sanitizer, library);
+    vm_os_end(line, n);
+}
+
+/* Not when the sanitizer is in the program, as clang's are, or preloaded before us: then its malloc is the process's. */
+static void refuse_sanitizers(void)
+{
+    if (VM_LIKELY(!__asan_init && !__tsan_init) || !vm_api_is_process_malloc())
+        return;
+    if (__asan_init)
+        refuse("address", "libasan.so");
+    refuse("thread", "libtsan.so");
+}
+#else
+static void refuse_sanitizers(void) {}
+#endif
+
 void vm_start(void)
 {
     if (VM_LIKELY(VM_LOAD_ACQUIRE(&started))) {
@@ -61,6 +89,7 @@ void vm_start(void)
         vm_unlock(&start_lock);
         return;
     }
+    refuse_sanitizers();
     vm_os_start();
     /* The topmost byte 0xf8 to 0xfb is rare there in what programs store: no pointer, no small number, no text, no double
        but huge negative ones.  So vm_may_be_sealed() hardly ever says yes for nothing. */
