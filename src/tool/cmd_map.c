@@ -81,7 +81,8 @@ static void put_legend(bool colours)
         return;
     fputs("  colours:", stdout);
     for (unsigned v = 0; v < BLOCK_VERDICTS; v++)
-        printf(" %s%s\033[0m%s", verdict_colour[v], block_verdict_name((enum block_verdict)v), v + 1 < BLOCK_VERDICTS ? "," : "\n");
+        printf(" %s%s\033[0m%s", verdict_colour[v], block_verdict_name((enum block_verdict)v),
+               v + 1 < BLOCK_VERDICTS ? "," : "\n");
 }
 
 static void put_summary(const struct view *v, const struct blocks *b)
@@ -90,7 +91,8 @@ static void put_summary(const struct view *v, const struct blocks *b)
     for (unsigned i = 0; i < BLOCK_VERDICTS; i++)
         printf("%s%zu %s", i ? ", " : "", b->verdict[i], block_verdict_name((enum block_verdict)i));
     printf("; %zu huge%s\n", b->huge, v->knows_huge ? "" : " as far as is known: this kernel does not tell");
-    printf("resident %.1f MiB: live %.1f, free in slabs %.1f, kept %.1f, metadata %.1f, not the heap's %.1f; without pages %.1f\n",
+    printf("resident %.1f MiB: live %.1f, free in slabs %.1f, kept %.1f, metadata %.1f, not the heap's %.1f; "
+           "without pages %.1f\n",
            mib(b->sum.resident), mib(b->sum.live), mib(b->sum.free), mib(b->sum.kept), mib(b->sum.meta), mib(b->sum.other),
            mib(b->sum.returned));
     printf("huge pages would add %.1f MiB where they would gain, %.1f MiB in all blocks that can have one\n", mib(b->gain_adds),

@@ -75,18 +75,20 @@ static void put_fork(const struct account *a)
 {
     const uint64_t *p = a->fork.part;
 
-    printf("\nA fork now would share %.0f KiB. If all of it were written afterwards, all of it would be copied:\n", kib(a->fork.all));
+    printf("\nA fork now would share %.0f KiB. If all of it were written afterwards, all of it would be copied:\n",
+           kib(a->fork.all));
     printf("  live blocks %.0f KiB, free or kept by the heap %.0f KiB, its metadata %.0f KiB, others %.0f KiB\n",
            kib(p[ACCOUNT_SMALL] + p[ACCOUNT_LARGE]), kib(sum_of(p, ACCOUNT_SLACK, ACCOUNT_META)), kib(p[ACCOUNT_META]),
            kib(sum_of(p, ACCOUNT_LIBRARY, ACCOUNT_PARTS)));
     printf("  and at once, by the fork itself, up to %.0f KiB of page tables\n", kib(a->fork.page_tables));
     for (size_t i = 0; i < a->children; i++) {
         const struct account_child *c = &a->child[i];
-        printf("\nChild %d, a fork that runs on, shares %.0f KiB of anonymous pages (%.0f KiB of the heap); %.0f KiB are its own.\n",
-               (int)c->pid, kib(c->shared), kib(c->shared_heap), kib(c->private_));
+        printf("\nChild %d, a fork that runs on, shares %.0f KiB of anonymous pages; %.0f KiB are its own.\n", (int)c->pid,
+               kib(c->shared), kib(c->private_));
         if (c->knows_copies)
-            printf("  %.0f KiB have a page of their own on both sides: copied since the fork, or new in both (%.0f KiB in the heap).\n",
-                   kib(c->copied), kib(c->copied_heap));
+            printf("  %.0f KiB have a page of their own on both sides: copied since the fork, or new in both.\n"
+                   "  Of the heap it shares %.0f KiB, and %.0f KiB were copied.\n",
+                   kib(c->copied), kib(c->shared_heap), kib(c->copied_heap));
     }
 }
 
@@ -103,16 +105,17 @@ static void put_mappings(const struct account *a)
 static void put_caveats(const struct view *v)
 {
     if (v->shared)
-        printf("\nThe heap was not read. Its parts are what the program published (share=1) %.1f s ago, resident or not, and other\n"
-               "anonymous memory is what they leave of all: the residual proves nothing here.\n", (double)shared_age(v->shared) / 1e9);
+        printf("\nThe heap was not read. Its parts are what the program published (share=1) %.1f s ago, resident or not,\n"
+               "and other anonymous memory is what they leave of all: the residual proves nothing here.\n",
+               (double)shared_age(v->shared) / 1e9);
     else if (!v->has_pages)
         puts("\nPages could not be read one by one (/proc/PID/pagemap): what is resident is taken from smaps, and the heap's\n"
              "parts are what the allocator holds, resident or not.");
     else if (!v->pages.scans)
         puts("\nThis kernel has no PAGEMAP_SCAN: pages that were only read count as resident, huge pages are not seen.");
     if (v->moved)
-        printf("\nThe process changed its memory during each of %d looks; RSS moved by %.0f KiB during the one shown.\n", VIEW_LOOKS,
-               kib((uint64_t)(v->drift < 0 ? -v->drift : v->drift)));
+        printf("\nThe process changed its memory during each of %d looks; RSS moved by %.0f KiB during the one shown.\n",
+               VIEW_LOOKS, kib((uint64_t)(v->drift < 0 ? -v->drift : v->drift)));
 }
 
 static void put_text(const struct view *v, const struct account *a, bool mappings)

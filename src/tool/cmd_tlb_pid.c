@@ -47,8 +47,8 @@ static double percent(uint64_t part, uint64_t whole) { return whole ? 100.0 * (d
 
 static void put_machine(const struct vm_tlb_config *c, const struct reach *r)
 {
-    printf("\n%s (%s)\n  %-12s %14s %14s %12s %12s %12s\n", c->title, c->name, "pages", "level 1", "level 2", "L1 covers", "L2 covers",
-           "of the heap");
+    printf("\n%s (%s)\n  %-12s %14s %14s %12s %12s %12s\n", c->title, c->name, "pages", "level 1", "level 2",
+           "L1 covers", "L2 covers", "of the heap");
     for (unsigned p = 0; p < REACH_PAGES; p++) {
         uint64_t covered[VM_TLB_LEVELS];
         printf("  %-12s", page_names[p]);
@@ -79,7 +79,8 @@ static unsigned next_class(const struct reach *r, bool taken[])
     unsigned best = REACH_CLASSES;
 
     for (unsigned i = 0; i < REACH_CLASSES; i++)
-        if (!taken[i] && r->of_class[i].resident && (best == REACH_CLASSES || r->of_class[i].resident > r->of_class[best].resident))
+        if (!taken[i] && r->of_class[i].resident
+            && (best == REACH_CLASSES || r->of_class[i].resident > r->of_class[best].resident))
             best = i;
     if (best < REACH_CLASSES)
         taken[best] = true;
@@ -91,7 +92,8 @@ static void put_classes(const struct reach *r, const struct vm_tlb_config *c, bo
     bool taken[REACH_CLASSES] = {false};
     unsigned id;
 
-    printf("\n%-16s %14s %14s %14s %14s  level 2 of %s covers, alone\n", "size class", "resident", "in huge pages", "live", "2 MiB blocks", c->name);
+    printf("\n%-16s %14s %14s %14s %14s  level 2 of %s covers, alone\n", "size class", "resident", "in huge pages", "live",
+           "2 MiB blocks", c->name);
     for (unsigned i = 0; (all || i < CLASSES_SHOWN) && (id = next_class(r, taken)) < REACH_CLASSES; i++) {
         const struct reach_region *k = &r->of_class[id];
         printf("%-16" PRIu32 " %10.0f KiB %10.0f KiB %10.0f KiB %14" PRIu64 " %7.1f %%\n", r->class_size[id], kib(k->resident),

@@ -62,8 +62,8 @@ static void put_block(FILE *out, const struct block *b, double x, double y)
         put_rect(out, x, y + CELL_HEIGHT - done, CELL_WIDTH - 2, height, share[i].colour);
     }
     if (b->huge)
-        fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"black\" stroke-width=\"1.5\"/>", x, y,
-                CELL_WIDTH - 2, CELL_HEIGHT);
+        fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"black\" stroke-width=\"1.5\"/>",
+                x, y, CELL_WIDTH - 2, CELL_HEIGHT);
     put_rect(out, x, y + CELL_HEIGHT + 1, CELL_WIDTH - 2, FOOT, verdict_colour[b->verdict]);
     fputs("</g>\n", out);
 }
@@ -103,8 +103,8 @@ void blocks_svg(FILE *out, const struct blocks *b, const char *title, unsigned w
 
     for (size_t i = 0; i < b->count; i++)
         rows += new_row(b, i, width);
-    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%zu\" font-family=\"sans-serif\" font-size=\"11\">\n"
-                 "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"10\" y=\"16\" font-size=\"13\">",
+    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%zu\" "
+                 "font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"10\" y=\"16\" font-size=\"13\">",
             LEFT + columns * CELL_WIDTH + 10, TOP + rows * ROW + 10);
     put_escaped(out, title);
     fputs("</text>\n", out);
@@ -127,8 +127,8 @@ static void put_table(FILE *out, const struct blocks *b)
     fputs("<table><tr><th></th><th>MiB</th></tr>\n", out);
     for (size_t i = 0; i < SHARES; i++)
         fprintf(out, "<tr><td>%s</td><td>%.1f</td></tr>\n", share[i].name, (double)share_of(&b->sum, i) / VM_MIB);
-    fprintf(out, "<tr><td>returned</td><td>%.1f</td></tr>\n</table>\n<p>%zu blocks of 2 MiB, %zu huge: ", (double)b->sum.returned / VM_MIB,
-            b->count, b->huge);
+    fprintf(out, "<tr><td>returned</td><td>%.1f</td></tr>\n</table>\n<p>%zu blocks of 2 MiB, %zu huge: ",
+            (double)b->sum.returned / VM_MIB, b->count, b->huge);
     for (unsigned v = 0; v < BLOCK_VERDICTS; v++)
         fprintf(out, "%s%zu %s", v ? ", " : "", b->verdict[v], block_verdict_name((enum block_verdict)v));
     fprintf(out, ".</p>\n<p>Huge pages would add %.1f MiB to RSS where they would gain, %.1f MiB everywhere.</p>\n",

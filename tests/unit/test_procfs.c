@@ -85,7 +85,8 @@ static void this_process(void **state)
     }
     const struct procfs_mapping *here = procfs_mapping_at(&smaps, (uintptr_t)&smaps);
     assert_true(here && strcmp(here->path, "[stack]") == 0);
-    CHECKF(totals.rss > rss / 2 && rss > totals.rss / 2, "%llu and %llu", (unsigned long long)rss, (unsigned long long)totals.rss);
+    CHECKF(totals.rss > rss / 2 && rss > totals.rss / 2, "%llu and %llu", (unsigned long long)rss,
+           (unsigned long long)totals.rss);
     assert_int_equal(procfs_read_maps(getpid(), &maps), 0);
     assert_true(maps.count > 0 && procfs_maps_equal(&maps, &maps) && !procfs_maps_equal(&maps, &(struct procfs_maps){0}));
     maps.mapping[0].perms[0] ^= 1;
@@ -188,10 +189,10 @@ static void children(void **state)
     assert_int_equal(procfs_pages_open(child, &pagemap), 0);
     assert_int_equal(procfs_pages_words(&pagemap, (uintptr_t)p, (uintptr_t)p + PAGES * page, &words), 0);
     procfs_pages_close(&pagemap);
-    assert_int_equal(procfs_runs_bytes(&words, (uintptr_t)(p + page), (uintptr_t)(p + PAGES * page), PROCFS_PRESENT, &hint), 3 * page);
+    uintptr_t from = (uintptr_t)(p + page), to = (uintptr_t)(p + PAGES * page);
+    assert_int_equal(procfs_runs_bytes(&words, from, to, PROCFS_PRESENT, &hint), 3 * page);
     hint = 0;
-    assert_int_equal(procfs_runs_bytes(&words, (uintptr_t)(p + page), (uintptr_t)(p + PAGES * page), PROCFS_PRESENT | PROCFS_EXCLUSIVE, &hint),
-                     page);
+    assert_int_equal(procfs_runs_bytes(&words, from, to, PROCFS_PRESENT | PROCFS_EXCLUSIVE, &hint), page);
     procfs_runs_free(&words);
     CHECK(write(down[1], "x", 1) == 1);
     int status;
