@@ -133,7 +133,7 @@ static void to_free(struct vm_extent *e, enum vm_extent_state state)
     vm_tree_insert(state == VM_EXTENT_DIRTY ? &dirty_tree : &clean_tree, &e->node);
     if (state == VM_EXTENT_DIRTY) {
         vm_list_push_back(&dirty_list, &e->list);
-        dirty_bytes += e->size;
+        VM_STORE(&dirty_bytes, dirty_bytes + e->size);
     } else {
         clean_bytes += e->size;
     }
@@ -145,7 +145,7 @@ static void from_free(struct vm_extent *e)
     if (e->state == VM_EXTENT_DIRTY) {
         vm_tree_remove(&dirty_tree, &e->node);
         vm_list_remove(&e->list);
-        dirty_bytes -= e->size;
+        VM_STORE(&dirty_bytes, dirty_bytes - e->size);
     } else {
         vm_tree_remove(&clean_tree, &e->node);
         clean_bytes -= e->size;
@@ -190,7 +190,7 @@ static void warm_to_dirty(unsigned n)
     for (unsigned i = 0; i < n; i++) {
         struct vm_extent *e = warm[i];
         VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
-        dirty_bytes -= e->size;
+        VM_STORE(&dirty_bytes, dirty_bytes - e->size);
         coalesce(e, VM_EXTENT_DIRTY);
         to_free(e, VM_EXTENT_DIRTY);
     }
@@ -204,7 +204,7 @@ static void live_to_warm(struct vm_extent *e)
         warm_to_dirty(1);
     VM_STORE(&e->state, (uint8_t)VM_EXTENT_WARM);
     warm[warm_count++] = e;
-    dirty_bytes += e->size;
+    VM_STORE(&dirty_bytes, dirty_bytes + e->size);
 }
 
 /* The warm extent of just that size that was freed last, live; NULL when there is none. */
@@ -216,7 +216,7 @@ static struct vm_extent *take_warm(size_t size, size_t align)
             continue;
         warm_count--;
         memmove(warm + i, warm + i + 1, (warm_count - i) * sizeof *warm);
-        dirty_bytes -= size;
+        VM_STORE(&dirty_bytes, dirty_bytes - size);
         VM_STORE(&e->state, (uint8_t)VM_EXTENT_LIVE);
         return e;
     }
@@ -491,7 +491,7 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
         e = take_charged(size, align);
     }
     if (e) {
-        live_bytes += e->size;
+        VM_STORE(&live_bytes, live_bytes + e->size);
         live_count++;
         vm_mmu_note(VM_MMU_OUT, e->base, e->size);
         vm_age_used(&age, dirty_bytes);
@@ -512,7 +512,7 @@ static size_t keep_bound(void)
 void vm_extent_free(struct vm_extent *e)
 {
     vm_lock_outer(&vm_extents_lock);
-    live_bytes -= e->size;
+    VM_STORE(&live_bytes, live_bytes - e->size);
     live_count--;
     freed_lately[freed_next++ % FREED_LATELY] = e->base;
     vm_mmu_note(VM_MMU_KEPT, e->base, e->size);
@@ -546,7 +546,7 @@ static bool shrink(struct vm_extent *e, size_t size)
     vm_mmu_end();
     if (!tail)
         return false;
-    live_bytes -= tail->size;
+    VM_STORE(&live_bytes, live_bytes - tail->size);
     vm_mmu_note(VM_MMU_KEPT, tail->base, tail->size);
     tail->zeroed = false;
     coalesce(tail, VM_EXTENT_DIRTY);
@@ -593,7 +593,7 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
         to_free(above, VM_EXTENT_DIRTY);
         return false;
     }
-    live_bytes += more;
+    VM_STORE(&live_bytes, live_bytes + more);
     e->zeroed = false;
     if (clean)
         note_fetched(more);
@@ -626,7 +626,7 @@ static bool grow_remapped(struct vm_extent *e, size_t size)
         vm_limit_uncharge(size - old);
         return false;
     }
-    live_bytes += size - old;
+    VM_STORE(&live_bytes, live_bytes + (size - old));
     e->zeroed = false;
     note_fetched(size - old);
     return true;

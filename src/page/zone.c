@@ -588,7 +588,10 @@ static bool trim_brk(size_t pad)
     for (uintptr_t at = low; at < z->top; at += VM_FRAME_BYTES) {
         struct vm_chunk *c = chunk_at(z, at);
         uint32_t bit = 1u << ((at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1));
-        *(c->clean & bit ? &clean_frames : &dirty_frames) -= 1;
+        if (c->clean & bit)
+            clean_frames--;
+        else
+            VM_STORE(&dirty_frames, dirty_frames - 1);
         vm_limit_uncharge(c->clean & bit ? 0 : VM_FRAME_BYTES);
         c->free &= ~bit;
         c->clean &= ~bit;

@@ -11,6 +11,7 @@
 #include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "reclaim/limit.h"
 #include "vm/mmu.h"
 
 enum call { MAP, UNMAP, REMAP, PURGE, PROTECT, SBRK, DUMP, CALLS };
@@ -112,6 +113,7 @@ static size_t wrong_mark(const unsigned char *p, unsigned i, size_t upto)
 
 static void check_all(void)
 {
+    CHECKF(VM_LOAD(&vm_limits.charged) == vm_frames_held() + vm_extents_held(), "after %llu calls", (unsigned long long)plan.calls);
     CHECKF(vm_zone_check(), "after %llu calls", (unsigned long long)plan.calls);
     CHECKF(vm_extent_check(), "after %llu calls", (unsigned long long)plan.calls);
     CHECKF(vm_heap_check(), "after %llu calls", (unsigned long long)plan.calls);
@@ -316,6 +318,21 @@ static void returning(void)
     for (unsigned i = 1200; i < 1600; i++)
         if (block[i].p && i % 20 != 0)
             put(i);
+    /* As the background thread does it, and the limits. */
+    for (unsigned i = 0; i < 4; i++) {
+        vm_frames_age(1000000);
+        vm_extents_age(1000000);
+        look();
+    }
+    for (unsigned i = 1203; i < 1600; i += 5)
+        if (!block[i].p)
+            get(i, MALLOC, 60000, 16);
+    for (unsigned i = 1203; i < 1600; i += 5)
+        if (block[i].p)
+            put(i);
+    vm_frames_keep(1 << 20);
+    vm_extents_keep(1 << 20);
+    look();
     vmt_malloc_trim(1 << 20);
     look();
     for (unsigned i = 1200; i < 1300; i++)
