@@ -22,6 +22,7 @@ void vm_start(void);
 /* Is our malloc the one that the whole process calls?  Not when we were opened by dlopen beside libc's, or when the
    program defines its own. */
 bool vm_api_is_process_malloc(void);
+VM_HIDDEN void *vm_own_malloc(size_t n); /* our malloc by a name that nobody can interpose */
 
 /* Registers the fork handlers (once, by vm_start). */
 void vm_fork_start(void);

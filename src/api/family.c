@@ -102,8 +102,6 @@ VM_EXPORT void *VM_API(malloc)(size_t n)
 /* The exported name can be interposed, the hidden one is ours. */
 ALIAS_AS(VM_HIDDEN, VM_API(malloc)) void *vm_own_malloc(size_t n);
 
-bool vm_api_is_process_malloc(void) { return VM_API(malloc) == vm_own_malloc; }
-
 static VM_NOINLINE void free_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free()"); }
 
 VM_EXPORT void VM_API(free)(void *p)
