@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "report/sample.h"
@@ -77,6 +78,22 @@ static void refuse_sanitizers(void)
 static void refuse_sanitizers(void) {}
 #endif
 
+/* Without instrumentation its options are refused, in a line each. */
+static void refuse_instruments(void)
+{
+    const struct vm_options *o = &vm_options;
+    const struct { const char *name; bool asked; } instrument[] = {
+        {"stats", o->stats[0] && strcmp(o->stats, "0") != 0}, {"trace", o->trace[0]}, {"sample", o->sample != 0},
+        {"vm", o->vm != 0}, {"vm_check", o->vm_check[0]}, {"tlb", o->tlb[0]},
+    };
+
+    for (size_t i = 0; i < sizeof instrument / sizeof *instrument; i++)
+        if (instrument[i].asked)
+            vm_warn("VMALLOC_OPTIONS: %s is not compiled in (--disable-instrumentation); ignored", instrument[i].name);
+    vm_options.stats[0] = vm_options.trace[0] = vm_options.vm_check[0] = vm_options.tlb[0] = '\0';
+    vm_options.sample = vm_options.vm = 0;
+}
+
 void vm_start(void)
 {
     if (VM_LIKELY(VM_LOAD_ACQUIRE(&started))) {
@@ -96,6 +113,8 @@ void vm_start(void)
     vm_secret = (vm_os_secret() & ~((uint64_t)0xfc << 56)) | (uint64_t)0xf8 << 56;
     vm_secret += vm_is_sealed(VM_BLOCK_END); /* the one secret that would make the end of a list look like a block */
     vm_options_read(secure_getenv("VMALLOC_OPTIONS"));
+    if (!VM_INSTRUMENT)
+        refuse_instruments();
     if (vm_options.vm || vm_options.vm_check[0])
         vm_mmu_full_start();
     vm_limits_set(vm_options.limit, vm_options.limit_hard);

@@ -80,7 +80,7 @@ static struct vm_heap *front_of(struct vm_heap *h)
 }
 
 /* Slow: the thread uses its heap itself, or through a front, as is wanted now. */
-static VM_COLD void change_face(struct vm_heap *h) { vm_tls = VM_LOAD(&instrumented) > 0 ? front_of(h) : h; }
+static VM_COLD void change_face(struct vm_heap *h) { vm_tls = VM_INSTRUMENT && VM_LOAD(&instrumented) > 0 ? front_of(h) : h; }
 
 void vm_heaps_instrument(bool on)
 {

@@ -29,14 +29,14 @@ bool vm_sample_tell_free(const void *p);
 /* A block of n bytes was handed out. */
 VM_INLINE void vm_sample_alloc(const void *p, size_t n)
 {
-    if (VM_UNLIKELY(vm_sample_every != 0) && p)
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_sample_every != 0) && p)
         vm_sample_tell_alloc(p, n);
 }
 
 /* A block is about to go back; true when that was told. */
 VM_INLINE bool vm_sample_free(const void *p)
 {
-    return VM_UNLIKELY(vm_sample_every != 0) && vm_sample_tell_free(p);
+    return VM_INSTRUMENT && VM_UNLIKELY(vm_sample_every != 0) && vm_sample_tell_free(p);
 }
 
 /* It did not go back after all. */

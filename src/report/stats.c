@@ -29,9 +29,7 @@ void vm_stats_start(const char *option)
 
     if (option[0] == '\0' || strcmp(option, "0") == 0)
         return;
-    if (!VM_INSTRUMENT) {
-        vm_warn("VMALLOC_OPTIONS: stats: not compiled in (--disable-instrumentation); ignored");
-    } else if (strcmp(option, "1") == 0) {
+    if (strcmp(option, "1") == 0) {
         start_in(vm_os.map(OWN_BYTES, PROT_READ | PROT_WRITE), OWN_BYTES);
     } else {
         void *file = vm_os_map_file(option, &bytes);

@@ -26,13 +26,13 @@ void vm_trace_write_free(const void *p);
 
 VM_INLINE void vm_trace_alloc(const void *p)
 {
-    if (VM_UNLIKELY(vm_trace_fd >= 0) && p)
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_trace_fd >= 0) && p)
         vm_trace_write_alloc(p);
 }
 
 VM_INLINE void vm_trace_free(const void *p)
 {
-    if (VM_UNLIKELY(vm_trace_fd >= 0))
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_trace_fd >= 0))
         vm_trace_write_free(p);
 }
 

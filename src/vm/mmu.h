@@ -64,35 +64,35 @@ void vm_mmu_page_carved(uintptr_t first, size_t blocks, size_t size);
 /* What is written rounds outward to whole pages. */
 VM_INLINE void vm_mmu_note(enum vm_mmu_event event, uintptr_t base, size_t bytes)
 {
-    if (VM_UNLIKELY(vm_mmu_full))
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_mmu_full))
         vm_mmu_page_event(event, base, bytes);
 }
 
 /* Fresh from the kernel, reading as zero. */
 VM_INLINE void vm_mmu_note_mapped(uintptr_t base, size_t bytes, enum vm_kind kind, const void *descriptor)
 {
-    if (VM_UNLIKELY(vm_mmu_full))
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_mmu_full))
         vm_mmu_page_mapped(base, bytes, kind, descriptor);
 }
 
 /* Split off or merged: another descriptor, the pages as they are. */
 VM_INLINE void vm_mmu_note_owner(uintptr_t base, size_t bytes, enum vm_kind kind, const void *descriptor)
 {
-    if (VM_UNLIKELY(vm_mmu_full))
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_mmu_full))
         vm_mmu_page_owner(base, bytes, kind, descriptor);
 }
 
 /* A live extent was remapped; what it gained is handed out, and zero. */
 VM_INLINE void vm_mmu_note_moved(uintptr_t from, size_t from_bytes, uintptr_t to, size_t to_bytes)
 {
-    if (VM_UNLIKELY(vm_mmu_full))
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_mmu_full))
         vm_mmu_page_moved(from, from_bytes, to, to_bytes);
 }
 
 /* Blocks side by side in a slab get life: their first words are about to be written. */
 VM_INLINE void vm_mmu_note_carved(uintptr_t first, size_t blocks, size_t size)
 {
-    if (VM_UNLIKELY(vm_mmu_full))
+    if (VM_INSTRUMENT && VM_UNLIKELY(vm_mmu_full))
         vm_mmu_page_carved(first, blocks, size);
 }
 
