@@ -11,7 +11,7 @@ _Static_assert(VM_CLASSES <= VM_FIGURES_CLASSES, "every class has a place");
 /* The slab's owner works on meanwhile: what it is caught at may be off by the blocks of a moment, never out of bounds. */
 static void add_slab(struct vm_page *slab, void *arg)
 {
-    uint64_t carved = VM_LOAD(&slab->carved), used = vm_slab_out(slab);
+    uint64_t carved = VM_LOAD(&slab->carved), out = vm_slab_out(slab), used = (int64_t)out < 0 ? 0 : out;
     bool quiet = VM_LOAD(&slab->bias) < 0;
     struct vm_figures_slab s = {slab->class_id, slab->frames * VM_FRAME_BYTES, slab->size, slab->capacity, carved,
                                 vm_min(used, carved), quiet};

@@ -62,8 +62,7 @@ static void write_page(uint64_t now)
     static struct vm_figures figures; /* under busy; too large for small stacks */
 
     vm_figures_read(&figures);
-    VM_STORE(&page->turn, page->turn + 1);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_fetch_add(&page->turn, 1, __ATOMIC_ACQ_REL); /* no store below comes before it */
     page->figures = figures;
     page->written = now;
     VM_STORE_RELEASE(&page->turn, page->turn + 1);
