@@ -66,6 +66,8 @@ static void read_process(pid_t pid, struct process *p)
     if (!open || !close || close < open)
         return;
     snprintf(p->command, sizeof p->command, "%.*s", (int)(close - open - 1), open + 1);
+    for (char *at = p->command; *at; at++) /* a program may call itself anything, and this goes to terminals */
+        *at = *at >= ' ' && *at < 0x7f ? *at : '?';
     long pages;
     p->known = sscanf(close + 1, " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64
                       " %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u %*u %ld", &p->minor_faults, &p->major_faults, &pages) == 3;
@@ -209,6 +211,7 @@ static void print_calls(const struct stat *st)
     }
     printf("%-20s %12" PRIu64 "   blocks handed out, %" PRIu64 " taken back, %" PRIu64 " calls of realloc, %" PRIu64 " failed\n",
            "calls", c->calls, c->frees, c->reallocs, c->failures);
+    line("live at the peak", c->peak_live, "as sampled by the program");
     printf("%-20s %10.1f %%   of the small blocks handed out; requests up to 1 KiB count as rounded to 16 bytes\n", "rounding",
            100 * rounding(c));
 }
@@ -341,6 +344,7 @@ static void print_json(const struct stat *st)
         CALLS_LIST
 #undef CALLS
         vm_sim_json_double(&j, "rounding_ratio", rounding(&st->calls));
+        vm_sim_json_number(&j, "peak_live_bytes", st->calls.peak_live);
     }
     json_classes(&j, st);
     vm_sim_json_end(&j, '}');
@@ -426,6 +430,7 @@ static void print_prometheus(const struct stat *st)
     CALLS_LIST
 #undef CALLS
     print_metric(st, "rounding_ratio", "gauge", "share of the small blocks handed out that was not asked for", rounding(&st->calls));
+    print_metric(st, "peak_live_bytes", "gauge", "live bytes at the peak, as sampled by the program", (double)st->calls.peak_live);
     print_class_calls(st, "class_calls_total", "blocks of the size class handed out", offsetof(struct counts_class, calls));
     print_class_calls(st, "class_frees_total", "blocks of the size class taken back", offsetof(struct counts_class, frees));
 }
