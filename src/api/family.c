@@ -46,17 +46,6 @@ static VM_NOINLINE void *alloc_slow(size_t n, size_t align, bool zero)
     return p;
 }
 
-/* Slow: of a heap whose calls are counted, what vm_api_alloc() did not find. */
-static VM_NOINLINE void *alloc_counted(size_t n, size_t align, bool zero)
-{
-    struct vm_tap *tap = vm_tls->tap;
-    void *p = vm_count_by_slot(n, align) ? vm_tap_hit(tap, n) : vm_tap_class_hit(tap, n, align);
-
-    if (VM_UNLIKELY(!p))
-        return alloc_slow(n, align, zero);
-    return zero ? memset(p, 0, n) : p;
-}
-
 VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
 {
     struct vm_tap *tap = VM_INSTRUMENT ? vm_tls->tap : NULL;
@@ -66,9 +55,22 @@ VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
         return p;
     if (VM_LIKELY(tap == NULL))
         return alloc_slow(n, align, zero);
-    if (VM_LIKELY(vm_count_by_slot(n, align) && !zero) && VM_LIKELY((p = vm_tap_hit(tap, n)) != NULL))
+    p = vm_count_by_slot(n, align) ? vm_tap_hit(tap, n) : vm_tap_class_hit(tap, n, align);
+    if (VM_UNLIKELY(!p))
+        return alloc_slow(n, align, zero);
+    return zero ? memset(p, 0, n) : p;
+}
+
+/* What malloc does when it misses, as it always does where calls are counted.  (A heap that is fed to a TLB model has a
+   front, and a front has no tap.) */
+static VM_NOINLINE void *malloc_missed(size_t n)
+{
+    struct vm_tap *tap = VM_INSTRUMENT ? vm_tls->tap : NULL;
+    void *p;
+
+    if (VM_UNLIKELY(tap != NULL) && VM_LIKELY(n <= VM_DIRECT_MAX) && VM_LIKELY((p = vm_tap_hit(tap, n)) != NULL))
         return p;
-    return alloc_counted(n, align, zero);
+    return vm_api_alloc(n, VM_BLOCK_MIN, false);
 }
 
 static VM_NOINLINE void free_slow(void *p, const char *call)
@@ -96,7 +98,7 @@ VM_EXPORT void *VM_API(malloc)(size_t n)
 {
     void *p = vm_malloc_hit(n);
 
-    return VM_LIKELY(p != NULL) ? p : vm_api_alloc(n, VM_BLOCK_MIN, false);
+    return VM_LIKELY(p != NULL) ? p : malloc_missed(n);
 }
 
 /* The exported name can be interposed, the hidden one is ours. */
