@@ -59,6 +59,10 @@ struct vm_counts_process {
     uint64_t major_faults;  /* count */
     uint64_t rss_peak;      /* of the process, with what it inherited of the one that executed it */
     uint64_t born_large;    /* count: large blocks that were live when it was forked */
+    struct vm_counts_tlb {  /* written at exit with the option tlb; 4 KiB pages, fed with allocator events */
+        char preset[24];    /* of the processor; "": none */
+        uint64_t references, l1_hits, l2_hits, misses; /* count */
+    } tlb;
     uint32_t live_blocks[VM_COUNTS_CLASSES];   /* handed out, or on their way home in a message */
     uint32_t carved_blocks[VM_COUNTS_CLASSES]; /* ever given life, in slabs that stand now */
     uint32_t born_blocks[VM_COUNTS_CLASSES];   /* live when it was forked */

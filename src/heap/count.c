@@ -287,6 +287,12 @@ void vm_counts_exit(void)
     VM_STORE(&process->end, (uint64_t)VM_COUNTS_EXITED);
 }
 
+void vm_counts_tlb(const struct vm_counts_tlb *tlb)
+{
+    if (vm_counting)
+        process->tlb = *tlb;
+}
+
 /* Without room for it the child is not counted: its cells are nobody's. */
 void vm_counts_fork_child(void)
 {

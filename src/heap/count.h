@@ -40,6 +40,9 @@ void vm_count_call(bool realloc, bool failed);
 void vm_counts_sample(void);
 void vm_counts_exit(void);
 
+/* What a TLB model says at exit. */
+void vm_counts_tlb(const struct vm_counts_tlb *tlb);
+
 /* In the child of a fork, with no lock held: it counts in cells of its own. */
 void vm_counts_fork_child(void);
 

@@ -33,6 +33,7 @@ static const char usage[] =
     "\n"
     "  -o, --output FILE    the report of each process to FILE.PID, not to stderr\n"
     "  -j, --json           as JSON\n"
+    "  -t, --tlb PROCESSOR  a model of this processor's data TLB (vmalloc tlb --list) is fed with allocator events\n"
     "  -s, --set OPTIONS    more for VMALLOC_OPTIONS (NAME=VALUE,NAME=VALUE)\n"
     "  -l, --lib FILE       this library; else the one beside this command or where it was installed\n"
     "  -r, --read FILE      no run: the report of a file that was written with VMALLOC_OPTIONS=stats=FILE\n"
@@ -41,7 +42,7 @@ static const char usage[] =
     "Exit status: PROGRAM's; 127 when it was not found, 126 when it could not be executed, 1 and 2 for our own failures.\n";
 
 struct run {
-    const char *output, *set, *lib, *read; /* NULL: not given */
+    const char *output, *set, *tlb, *lib, *read; /* NULL: not given */
     bool json;
     char **argv;
 };
@@ -149,6 +150,15 @@ static const char *end_text(const struct vm_counts_process *p)
 /* Of slabs, large blocks and what is kept of both, the bytes that hold nothing live. */
 static uint64_t idle_bytes(uint64_t space, uint64_t live) { return space > live ? space - live : 0; }
 
+/* Of the option tlb. */
+static void print_tlb(FILE *out, const struct vm_counts_tlb *t)
+{
+    if (t->preset[0])
+        fprintf(out, "  tlb        %.*s, fed with allocator events, 4 KiB pages: %" PRIu64 " references, %.2f %% level-1 hits, %.2f %% "
+                "level-2 hits, %" PRIu64 " misses\n", (int)sizeof t->preset, t->preset, t->references,
+                percent(t->l1_hits, t->references), percent(t->l2_hits, t->references), t->misses);
+}
+
 static void print_process(FILE *out, const struct vm_counts_file *file, const struct vm_counts_process *p, const struct counts_sum *s)
 {
     char a[24], b[24];
@@ -166,6 +176,7 @@ static void print_process(FILE *out, const struct vm_counts_file *file, const st
             percent(idle_bytes(space, p->live), space), bytes_text(space, b), end_text(p));
     fprintf(out, "  faults     %" PRIu64 " minor, %" PRIu64 " major; RSS %s at the peak; %s\n", p->minor_faults, p->major_faults,
             bytes_text(p->rss_peak, a), end_text(p));
+    print_tlb(out, &p->tlb);
     fprintf(out, "  %10s %14s %14s %12s %12s %8s\n", "class", "calls", "taken back", "live", "free", "slack %");
     for (unsigned i = 1; i <= VM_COUNTS_CLASSES; i++) {
         unsigned id = i % VM_COUNTS_CLASSES; /* large blocks last */
@@ -220,6 +231,21 @@ static void json_classes(struct vm_sim_json *j, const struct vm_counts_file *fil
     vm_sim_json_end(j, ']');
 }
 
+static void json_tlb(struct vm_sim_json *j, const struct vm_counts_tlb *t)
+{
+    char preset[sizeof t->preset + 1] = "";
+
+    memcpy(preset, t->preset, sizeof t->preset);
+    vm_sim_json_begin(j, "tlb", '{');
+    vm_sim_json_string(j, "preset", preset);
+    vm_sim_json_string(j, "feed", "allocator events, 4 KiB pages");
+    vm_sim_json_number(j, "references", t->references);
+    vm_sim_json_number(j, "l1_hits", t->l1_hits);
+    vm_sim_json_number(j, "l2_hits", t->l2_hits);
+    vm_sim_json_number(j, "misses", t->misses);
+    vm_sim_json_end(j, '}');
+}
+
 static void json_process(struct vm_sim_json *j, const struct vm_counts_file *file, const struct vm_counts_process *p,
                          const struct counts_sum *s)
 {
@@ -250,6 +276,8 @@ static void json_process(struct vm_sim_json *j, const struct vm_counts_file *fil
     vm_sim_json_number(j, "major_faults", p->major_faults);
     vm_sim_json_number(j, "peak_rss_bytes", p->rss_peak);
     vm_sim_json_number(j, "samples", p->samples);
+    if (p->tlb.preset[0])
+        json_tlb(j, &p->tlb);
     json_classes(j, file, s);
     vm_sim_json_end(j, '}');
 }
@@ -379,7 +407,7 @@ static int read_file(const struct run *r)
 /* The environment of the program; a message and false when that cannot be. */
 static bool set_environment(const struct run *r, const char *stats_path)
 {
-    char found[PATH_MAX], option[PATH_MAX + 8];
+    char found[PATH_MAX], option[PATH_MAX + 320];
     const char *lib = r->lib;
 
     if (!lib && !find_library(found))
@@ -390,7 +418,9 @@ static bool set_environment(const struct run *r, const char *stats_path)
         return tool_failed(name, "%s: %s", lib, strerror(errno)) == TOOL_OK;
     if (strpbrk(lib, " :\t\n"))
         return tool_failed(name, "LD_PRELOAD cannot name %s: its path has a space or a colon", lib) == TOOL_OK;
-    snprintf(option, sizeof option, "stats=%s", stats_path);
+    if (r->tlb && (strchr(r->tlb, ',') || strlen(r->tlb) > 255))
+        return tool_failed(name, "'%s' is no processor", r->tlb) == TOOL_OK;
+    snprintf(option, sizeof option, "stats=%s%s%s", stats_path, r->tlb ? ",tlb=" : "", r->tlb ? r->tlb : "");
     if (!attend_extend_variable("LD_PRELOAD", lib, ':', false)
         || (r->set && !attend_extend_variable("VMALLOC_OPTIONS", r->set, ',', true))
         || !attend_extend_variable("VMALLOC_OPTIONS", option, ',', true))
@@ -445,17 +475,19 @@ int cmd_run(int argc, char **argv)
 {
     static const struct option option[] = {
         {"output", required_argument, NULL, 'o'}, {"json", no_argument, NULL, 'j'}, {"set", required_argument, NULL, 's'},
-        {"lib", required_argument, NULL, 'l'},    {"read", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0},
+        {"tlb", required_argument, NULL, 't'},    {"lib", required_argument, NULL, 'l'},
+        {"read", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0},
     };
     struct run r = {0};
     int c;
 
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "+:o:js:l:r:h", option, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "+:o:js:t:l:r:h", option, NULL)) != -1) {
         switch (c) {
         case 'o': r.output = optarg; break;
         case 'j': r.json = true; break;
         case 's': r.set = optarg; break;
+        case 't': r.tlb = optarg; break;
         case 'l': r.lib = optarg; break;
         case 'r': r.read = optarg; break;
         case 'h': fputs(usage, stdout); return TOOL_OK;

@@ -102,6 +102,17 @@ def test_output():
     check("output to nowhere", done.returncode == 0 and done.stderr.count(b"\n") == 1 and b"no/such/folder" in done.stderr, done)
 
 
+def test_tlb():
+    done = call(["--json", "--tlb", "zen4", PROGRAM, "threads"])
+    process, = json.loads(done.stderr)["processes"]
+    tlb = process["tlb"]
+    check("tlb: references", tlb["preset"] == "zen4" and tlb["references"] >= 41000, tlb)
+    check("tlb: sum", tlb["references"] == tlb["l1_hits"] + tlb["l2_hits"] + tlb["misses"], tlb)
+    known("tlb: counts", process, {**LIVE, 64: (20000, 20000, 0)})
+    done = call(["--tlb", "no-such-processor", PROGRAM])
+    check("tlb: no such processor", done.returncode == 0 and b"no-such-processor" in done.stderr, done.stderr)
+
+
 def test_read():
     path = os.path.join(WORK, "counts")
     with open(path, "wb") as file:
@@ -187,7 +198,7 @@ def test_interface():
 def main():
     source = os.path.join(ROOT, "tests/tool/count.c")
     subprocess.run([os.environ.get("CC", "cc"), "-O0", "-fno-builtin", source, "-o", PROGRAM, "-pthread"], check=True)
-    for test in test_ends, test_processes, test_output, test_read, test_arguments, test_not_loaded, test_interface:
+    for test in test_ends, test_processes, test_output, test_tlb, test_read, test_arguments, test_not_loaded, test_interface:
         try:
             test()
         except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:
