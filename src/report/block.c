@@ -8,8 +8,10 @@
 #include "os/meta.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "report/tlb_feed.h"
 #include "vm/mmu.h"
 #include "vm/pgtab.h"
+#include "vm/tlb.h"
 
 #define PAGE(member) VM_FACT_FIELD(page, struct vm_page, member)
 #define ZONE(member) VM_FACT_FIELD(zone, struct vm_zone, member)
@@ -26,7 +28,7 @@ static VM_FACTS page_facts[] = {
     VM_FACT_STRUCT(extent, struct vm_extent),
     EXTENT(base), EXTENT(size), EXTENT(state), EXTENT(zeroed),
     VM_FACT_STRUCT(heap, struct vm_heap),
-    HEAP(real), HEAP(quiet_bytes), HEAP(sparse_bytes), HEAP(out), HEAP(next), HEAP(state), HEAP(inbox),
+    HEAP(real), HEAP(quiet_bytes), HEAP(sparse_bytes), HEAP(out), HEAP(next), HEAP(state), HEAP(inbox), HEAP(feed),
     VM_FACT_STRUCT(outbox, struct vm_outbox),
     OUTBOX(owner), OUTBOX(head),
     VM_FACT_FIELD(block, struct vm_block, next),
@@ -105,5 +107,5 @@ VM_HIDDEN __attribute__((used)) struct vm_report_block vm_report_block = {
     .tables = VM_BLOCK_TABLES,
     .version = VM_VERSION,
     .table = {page_facts, pte_facts, option_facts, vm_meta_facts, vm_mmu_facts, vm_zone_facts, vm_extent_facts, vm_heap_facts,
-              vm_count_facts},
+              vm_count_facts, vm_tlb_facts, vm_feed_facts},
 };

@@ -10,7 +10,7 @@
 
 #define VM_BLOCK_MAGIC "vmalloc\x8f\xa5\xc3\x1b.blk\n" /* 16 characters without the NUL */
 #define VM_BLOCK_FORMAT 1
-#define VM_BLOCK_TABLES 11
+#define VM_BLOCK_TABLES 16
 #define VM_BLOCK_ALIGN 64
 
 struct vm_report_block {

@@ -25,6 +25,14 @@ static uint64_t generation;
 static uint64_t homeless; /* events without a heap, or without memory for its model */
 static struct vm_lock vm_feed_lock = VM_LOCK_INIT(VM_RANK_START);
 
+VM_FACTS vm_feed_facts[] = {
+    VM_FACT_FIELD(feed, struct vm_feed, tlb),
+    VM_FACT_FIELD(feed, struct vm_feed, generation),
+    VM_FACT_ROOT(feed_config, config),
+    VM_FACT_ROOT(feed_generation, generation),
+    VM_FACT_END,
+};
+
 int vm_feed_start(const char *preset)
 {
     const struct vm_tlb_config *named = vm_tlb_preset(preset);

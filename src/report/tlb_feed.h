@@ -12,6 +12,7 @@
 #include "vm/tlb.h"
 
 extern VM_HIDDEN bool vm_feed_on; /* relaxed */
+extern VM_HIDDEN struct vm_fact vm_feed_facts[]; /* for other processes */
 
 struct vm_feed_sum {
     struct vm_tlb_counts counts;

@@ -13,6 +13,7 @@
 #include "tool/command.h"
 #include "tool/peek.h"
 #include "tool/peek_counts.h"
+#include "tool/peek_tlb.h"
 #include "tool/shared.h"
 
 static const char *const name = "stat";
@@ -46,6 +47,8 @@ struct stat {
     struct process process;
     bool counted; /* calls are known */
     struct counts_sum calls;
+    bool modelled; /* a TLB model is fed */
+    struct peek_tlb tlb;
     bool moved;
     unsigned odd;
 };
@@ -114,6 +117,7 @@ static bool read_heap(const char *what, struct stat *st, char *error)
         for (size_t i = 0; i < s->heaps; i++)
             st->f.heaps_idle += s->heap[i].state == PEEK_HEAP_IDLE;
         st->counted = peek_counts(p, &st->f, &st->calls);
+        st->modelled = peek_tlb(p, s, &st->tlb);
         st->moved = s->moved;
         st->odd = s->odd;
         if (!p->core)
@@ -216,6 +220,16 @@ static void print_calls(const struct stat *st)
            100 * rounding(c));
 }
 
+static void print_tlb(const struct peek_tlb *t)
+{
+    double all = t->references ? (double)t->references : 1;
+
+    printf("%-20s %12" PRIu64 "   references of a model (%s) fed with allocator events, %" PRIu64 " threads:\n", "TLB", t->references,
+           *t->preset ? t->preset : "name unknown", t->threads);
+    printf("%-20s %12s   level 1 hits %.2f %%, level 2 hits %.2f %%, misses %.2f %%\n", "", "", 100 * (double)t->l1_hits / all,
+           100 * (double)t->l2_hits / all, 100 * (double)t->misses / all);
+}
+
 static void print_text(const struct stat *st)
 {
     const struct vm_figures *f = &st->f;
@@ -250,6 +264,8 @@ static void print_text(const struct stat *st)
         printf("%-20s %12" PRIu64 "   and %" PRIu64 " major\n", "page faults", st->process.minor_faults, st->process.major_faults);
     }
     print_calls(st);
+    if (st->modelled)
+        print_tlb(&st->tlb);
     if (st->moved || st->odd)
         printf("the heap changed while it was read: figures may be off (%u descriptors left out)\n", st->odd);
 }
@@ -290,6 +306,12 @@ static void print_classes(const struct stat *st)
     CALLS("frees_total", frees, "blocks taken back") \
     CALLS("reallocs_total", reallocs, "calls of realloc") \
     CALLS("failures_total", failures, "calls that failed for want of memory")
+
+#define TLB_LIST \
+    TLB("tlb_references_total", references, "references of a TLB model fed with allocator events") \
+    TLB("tlb_l1_hits_total", l1_hits, "hits of its first level") \
+    TLB("tlb_l2_hits_total", l2_hits, "hits of its second level") \
+    TLB("tlb_misses_total", misses, "references that neither level knew")
 
 /* ---- JSON ---- */
 
@@ -345,6 +367,12 @@ static void print_json(const struct stat *st)
 #undef CALLS
         vm_sim_json_double(&j, "rounding_ratio", rounding(&st->calls));
         vm_sim_json_number(&j, "peak_live_bytes", st->calls.peak_live);
+    }
+    if (st->modelled) {
+        vm_sim_json_string(&j, "tlb_preset", st->tlb.preset);
+#define TLB(metric, field, help) vm_sim_json_number(&j, metric, st->tlb.field);
+        TLB_LIST
+#undef TLB
     }
     json_classes(&j, st);
     vm_sim_json_end(&j, '}');
@@ -424,6 +452,11 @@ static void print_prometheus(const struct stat *st)
     CLASS("class_live_blocks", live_blocks, "blocks of the size class handed out");
     CLASS("class_free_blocks", free_blocks, "freed blocks of the size class");
 #undef CLASS
+    if (st->modelled) {
+#define TLB(metric, field, help) print_metric(st, metric, "counter", help, (double)st->tlb.field);
+        TLB_LIST
+#undef TLB
+    }
     if (!st->counted)
         return;
 #define CALLS(metric, field, help) print_metric(st, metric, "counter", help, (double)st->calls.field);

@@ -69,6 +69,8 @@ struct vm_tlb {
     struct vm_tlb_counts counts;
 };
 
+VM_FACTS vm_tlb_facts[] = {VM_FACT_FIELD(tlb, struct vm_tlb, counts), VM_FACT_END};
+
 #define NO_PAGE UINT64_MAX
 
 /* ---- Arrays ---- */

@@ -12,7 +12,7 @@
 #ifndef VM_TLB_H
 #define VM_TLB_H
 
-#include "base/base.h"
+#include "base/fact.h"
 
 #define VM_TLB_SIZES 3  /* page sizes: small, large, giant; usually 4 KiB, 2 MiB, 1 GiB */
 #define VM_TLB_ARRAYS 3 /* on each level */
@@ -65,6 +65,7 @@ struct vm_tlb_counts {
 };
 
 struct vm_tlb; /* in the caller's memory */
+extern VM_HIDDEN struct vm_fact vm_tlb_facts[]; /* for other processes */
 
 /* Can it be built?  0, or -EINVAL and in *why a few words (constant text). */
 int vm_tlb_config_check(const struct vm_tlb_config *config, const char **why);

@@ -229,6 +229,21 @@ def counted():
     end(process)
 
 
+@case("stat: the TLB model, when one is fed")
+def modelled():
+    process = start([PEEKED], options="tlb=zen4")
+    hello(process)
+    figures = stat(process.pid)
+    expect("the preset", figures["tlb_preset"], "zen4")
+    total = sum(figures["tlb_%s_total" % part] for part in ("l1_hits", "l2_hits", "misses"))
+    expect("references", figures["tlb_references_total"], total)
+    if not 8000 < total < 100000 or not 0 < figures["tlb_misses_total"] < total:
+        raise Failure("%d references, %d misses" % (total, figures["tlb_misses_total"]))
+    if "fed with allocator events" not in tool("stat", process.pid)[0]:
+        raise Failure("the text does not name the feed")
+    end(process)
+
+
 @case("stat: redis-server agrees with its own count")
 def redis():
     server, client = shutil.which("redis-server"), shutil.which("redis-cli")
