@@ -133,6 +133,26 @@ static bool read_text(const char *path, char *text, size_t room)
     return n > 0;
 }
 
+/* Documentation/admin-guide/mm/pagemap.rst: a word a page, the topmost bits present and swapped. */
+static long os_resident(void *base, size_t bytes)
+{
+    uint64_t entries[512];
+    size_t pages = vm_min(bytes / vm_os.page_size, sizeof entries / sizeof *entries);
+    int fd = vm_os_open_read("/proc/self/pagemap");
+    long n = -1;
+
+    if (fd < 0)
+        return -1;
+    if (vm_os_read_at(fd, entries, pages * sizeof *entries, (uintptr_t)base / vm_os.page_size * sizeof *entries)
+        == (long)(pages * sizeof *entries)) {
+        n = 0;
+        for (size_t i = 0; i < pages; i++)
+            n += entries[i] >> 62 != 0;
+    }
+    vm_os_close(fd);
+    return n;
+}
+
 /* prctl(PR_SET_THP_DISABLE) shows in the status, which takes no new kind of system call to see. */
 static bool os_thp_setting(char *text, size_t room)
 {
@@ -231,7 +251,7 @@ static long os_read_file(const char *path, char *buf, size_t cap)
 static bool os_is_confined(void) { return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0; }
 
 struct vm_os vm_os = {os_sbrk, os_map, os_unmap, os_remap, os_purge, os_dump, os_protect,
-                      os_huge, os_thp_setting, os_now, os_now_precise, os_read_file, os_is_confined, 4096};
+                      os_huge, os_resident, os_thp_setting, os_now, os_now_precise, os_read_file, os_is_confined, 4096};
 
 void vm_os_start(void)
 {

@@ -22,6 +22,8 @@ struct vm_os {
     int (*protect)(void *base, size_t bytes, int prot);
     /* Advises for huge pages, or against them. */
     int (*huge)(void *base, size_t bytes, bool wanted);
+    /* Pages of a range that are resident, or swapped out; -1 when nobody says. */
+    long (*resident)(void *base, size_t bytes);
     /* The system's text about huge pages, "always [madvise] never"; false when this process has none. */
     bool (*thp_setting)(char *text, size_t room);
     /* Monotonic nanoseconds. */

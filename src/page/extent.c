@@ -1,8 +1,12 @@
 /* Large blocks; see extent.h.  All state is guarded by vm_extents_lock; system calls that work on pages of one extent
    are made without it, the extent being IN_FLIGHT meanwhile.
 
+   Large extents whose like were seen to be touched everywhere (reclaim/thp.h) get mappings of their own that are advised
+   for huge pages.  As mremap() takes one kernel mapping only, no extent is made of advised memory and other memory; and
+   what is advised is unmapped when it goes back, never purged, so that nothing else is inflated by it.
+
    Invariants (vm_extent_check): the shadow names every extent at its first and last page and nothing in between; a
-   dirty or clean extent is in the tree of its state, keyed by its size; no two free neighbours of one state touch;
+   dirty or clean extent is in the tree of its state, keyed by its size; no two free neighbours of one state and one advice touch;
    live_bytes, dirty_bytes (warm ones in it) and clean_bytes are the sums of the sizes. */
 #include "page/extent.h"
 
@@ -16,6 +20,7 @@
 #include "os/os.h"
 #include "os/sleeper.h"
 #include "page/zone.h"
+#include "page/huge.h"
 #include "reclaim/keep.h"
 #include "reclaim/limit.h"
 #include "reclaim/policy.h"
@@ -29,6 +34,7 @@
 #define SPARES_PER_CHUNK 30        /* descriptors taken from the metadata at a time */
 #define FREED_LATELY 64
 #define WARM_MAX 8                 /* extents freed last that wait for a request of their very size */
+#define WITNESS_LOOKS 4            /* 2 MiB pieces of an extent looked at for pages that were never touched */
 #define META_PER_EXTENT (64 * VM_KIB) /* more than entering one takes: descriptors and the tables of its two ends */
 
 struct vm_lock vm_extents_lock = VM_LOCK_INIT(VM_RANK_EXTENTS);
@@ -45,6 +51,8 @@ static struct vm_keep keep;
 static struct vm_age age;
 static uintptr_t freed_lately[FREED_LATELY]; /* ring of blocks freed, for messages about double frees */
 static unsigned freed_next;
+static struct vm_thp thp;
+static struct vm_extent *witness; /* the large extent made last, if it is live, was fresh and has not been resized */
 
 VM_FACTS vm_extent_facts[] = {
     VM_FACT_ROOT(live_bytes, live_bytes),
@@ -157,7 +165,8 @@ static void from_free(struct vm_extent *e)
 static void coalesce(struct vm_extent *e, enum vm_extent_state state)
 {
     struct vm_extent *below = extent_named_at(e->base - 1), *above = extent_named_at(e->base + e->size);
-    bool join_below = below && below->state == state, join_above = above && above->state == state;
+    bool join_below = below && below->state == state && below->huge == e->huge;
+    bool join_above = above && above->state == state && above->huge == e->huge;
 
     if (!join_below && !join_above)
         return;
@@ -230,6 +239,7 @@ static struct vm_extent *cut(struct vm_extent *e, size_t size)
 
     rest->size = e->size - size;
     rest->zeroed = e->zeroed;
+    rest->huge = e->huge;
     VM_STORE(&rest->base, e->base + size);
     VM_STORE(&rest->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
     e->size = size;
@@ -295,11 +305,11 @@ static void note_fetched(size_t bytes)
         vm_keep_fetched(&keep, bytes, vm_os.now());
 }
 
-static struct vm_extent *take_kept(size_t size, size_t align)
+static struct vm_extent *take_kept(size_t size, size_t align, bool huge)
 {
     struct vm_extent *e = find_fit(&dirty_tree, size, align);
 
-    if (!e)
+    if (!e && !huge)
         e = find_fit(&clean_tree, size, align);
     if (!e)
         return NULL;
@@ -317,7 +327,7 @@ static struct vm_extent *take_kept(size_t size, size_t align)
 }
 
 /* Enters a fresh mapping as an extent in flight; on failure it is unmapped. */
-static struct vm_extent *enter_mapping(uintptr_t base, size_t bytes)
+static struct vm_extent *enter_mapping(uintptr_t base, size_t bytes, bool huge)
 {
     struct vm_extent *e = NULL;
 
@@ -328,6 +338,7 @@ static struct vm_extent *enter_mapping(uintptr_t base, size_t bytes)
             vm_mmu_note_mapped(base, bytes, VM_KIND_EXTENT, e);
             e->size = bytes;
             e->zeroed = true;
+            e->huge = huge;
             VM_STORE(&e->base, base);
             VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
             name_extent(e);
@@ -339,12 +350,21 @@ static struct vm_extent *enter_mapping(uintptr_t base, size_t bytes)
     return e;
 }
 
+/* Advises a fresh mapping; true: it will have huge pages that were earned. */
+static bool advise_mapping(uintptr_t base, size_t bytes, bool earned)
+{
+    if (earned && vm_os.huge((void *)base, bytes, true) == 0)
+        return true;
+    vm_huge_mapped(base, bytes);
+    return false;
+}
+
 /* Maps memory for size bytes at the alignment and a share ahead.  Called with the lock, which it drops meanwhile. */
-static struct vm_extent *take_mapped(size_t size, size_t align)
+static struct vm_extent *take_mapped(size_t size, size_t align, bool huge)
 {
     size_t slack = align > vm_os.page_size ? align - vm_os.page_size : 0, exact = size + slack;
     size_t ahead = vm_min(vm_align_down((live_bytes + dirty_bytes) / GROW_SHARE, GROW_MIN), GROW_MAX);
-    size_t bytes = ahead > exact ? ahead : exact;
+    size_t bytes = huge ? exact : vm_max(ahead, exact); /* what lies ahead must not be inflated */
 
     if (exact < size)
         return NULL;
@@ -353,10 +373,11 @@ static struct vm_extent *take_mapped(size_t size, size_t align)
     void *p = vm_os.map(bytes, PROT_READ | PROT_WRITE);
     if (!p && bytes > exact)
         p = vm_os.map(bytes = exact, PROT_READ | PROT_WRITE);
+    huge = p && advise_mapping((uintptr_t)p, bytes, huge);
     vm_lock(&vm_extents_lock);
     if (!p)
         return NULL;
-    struct vm_extent *e = enter_mapping((uintptr_t)p, bytes);
+    struct vm_extent *e = enter_mapping((uintptr_t)p, bytes, huge);
     if (!e)
         return NULL;
     VM_PROBE2(libvmalloc, extent_map, p, bytes);
@@ -378,11 +399,11 @@ static struct vm_extent *take_mapped(size_t size, size_t align)
     return NULL;
 }
 
-static struct vm_extent *take_charged(size_t size, size_t align)
+static struct vm_extent *take_charged(size_t size, size_t align, bool huge)
 {
     if (!vm_limit_charge(size))
         return NULL;
-    struct vm_extent *e = take_mapped(size, align);
+    struct vm_extent *e = take_mapped(size, align, huge);
     if (!e)
         vm_limit_uncharge(size);
     return e;
@@ -393,7 +414,7 @@ static struct vm_extent *take_charged(size_t size, size_t align)
 static void return_extent(struct vm_extent *e)
 {
     bool dirty = e->state == VM_EXTENT_DIRTY;
-    bool at_edge = !extent_named_at(e->base - 1) || !extent_named_at(e->base + e->size);
+    bool at_edge = e->huge || !extent_named_at(e->base - 1) || !extent_named_at(e->base + e->size);
 
     from_free(e);
     if (at_edge) {
@@ -470,6 +491,60 @@ static void return_clean(size_t target)
     }
 }
 
+/* Where huge pages are a question at all: in large programs, by themselves, on systems that have them. */
+static bool asks_for_huge(size_t size)
+{
+    return size >= VM_THP_EXTENT_MIN && live_bytes + vm_frames_used() >= VM_THP_HEAP_MIN && vm_huge_mode() == VM_THP_AUTO
+        && vm_huge_system() == VM_THP_SYSTEM_MADVISE;
+}
+
+/* Looks where a live extent was touched, as long as that tells anything: it was handed out without a page.  Before its end
+   it can only be found dense: it may be yet to be filled. */
+static void bear_witness(const struct vm_extent *e, bool at_end)
+{
+    if (e == witness)
+        witness = NULL;
+    if (!e->zeroed || e->huge || !asks_for_huge(e->size))
+        return;
+    uintptr_t first = vm_align_up(e->base, VM_THP_BYTES);
+    size_t chunks = (e->base + e->size - first) / VM_THP_BYTES, resident = 0, looked = 0;
+    for (size_t i = 0; i < WITNESS_LOOKS && i < chunks; i++) {
+        size_t chunk = chunks <= WITNESS_LOOKS ? i : i * (chunks - 1) / (WITNESS_LOOKS - 1);
+        long found = vm_os.resident((void *)(first + chunk * VM_THP_BYTES), VM_THP_BYTES);
+        if (found < 0)
+            return; /* no evidence */
+        resident += (size_t)found;
+        looked += VM_THP_BYTES / vm_os.page_size;
+    }
+    if (at_end || vm_thp_is_dense(resident, looked))
+        vm_thp_note_extent(&thp, resident, looked);
+}
+
+/* Does an extent that is about to be made earn huge pages?  The one made before it is a witness now. */
+static bool earns_huge(size_t size)
+{
+    if (!asks_for_huge(size))
+        return false;
+    if (witness)
+        bear_witness(witness, false);
+    return vm_thp_open_extent(&thp, size, vm_os.now());
+}
+
+/* Takes the first faults of a fresh extent, to see what a huge page costs, until one was cheap. */
+static void touch_huge(struct vm_extent *e)
+{
+    uintptr_t at = vm_align_up(e->base, VM_THP_BYTES);
+    uint64_t ns = UINT64_MAX;
+
+    for (unsigned i = 0; i < VM_THP_COST_LOOKS && at + VM_THP_BYTES <= e->base + e->size && ns > VM_THP_COST_MAX_NS; i++) {
+        ns = vm_huge_time_touch(at);
+        at += VM_THP_BYTES;
+        vm_lock_outer(&vm_extents_lock);
+        vm_thp_note_cost(&thp, ns, vm_os.now());
+        vm_unlock(&vm_extents_lock);
+    }
+}
+
 struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
 {
     size_t size = vm_align_up(bytes, vm_os.page_size);
@@ -479,16 +554,17 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
     align = vm_max(align, vm_os.page_size);
     vm_lock_outer(&vm_extents_lock);
     struct vm_extent *e = take_warm(size, align);
+    bool huge = !e && earns_huge(size);
     if (!e) {
         warm_to_dirty(warm_count);
-        e = take_kept(size, align);
+        e = take_kept(size, align, huge);
     }
     if (!e)
-        e = take_charged(size, align);
+        e = take_charged(size, align, huge);
     if (!e && (dirty_bytes > 0 || clean_bytes > 0)) { /* refused: what we keep may be what is missing */
         return_dirty(0);
         return_clean(0);
-        e = take_charged(size, align);
+        e = take_charged(size, align, false);
     }
     if (e) {
         VM_STORE(&live_bytes, live_bytes + e->size);
@@ -496,8 +572,11 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
         vm_mmu_note(VM_MMU_OUT, e->base, e->size);
         vm_age_used(&age, dirty_bytes);
         vm_keep_set(&keep, dirty_bytes);
+        witness = e->zeroed && size >= VM_THP_EXTENT_MIN ? e : witness;
     }
     vm_unlock(&vm_extents_lock);
+    if (huge && e && e->huge && e->zeroed)
+        touch_huge(e);
     return e;
 }
 
@@ -512,6 +591,7 @@ static size_t keep_bound(void)
 void vm_extent_free(struct vm_extent *e)
 {
     vm_lock_outer(&vm_extents_lock);
+    bear_witness(e, true);
     VM_STORE(&live_bytes, live_bytes - e->size);
     live_count--;
     freed_lately[freed_next++ % FREED_LATELY] = e->base;
@@ -568,7 +648,8 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
         warm_to_dirty(warm_count);
         above = extent_named_at(e->base + e->size);
     }
-    if (!above || (above->state != VM_EXTENT_DIRTY && above->state != VM_EXTENT_CLEAN) || above->size < more)
+    if (!above || (above->state != VM_EXTENT_DIRTY && above->state != VM_EXTENT_CLEAN) || above->size < more
+        || above->huge != e->huge)
         return false;
     bool clean = above->state == VM_EXTENT_CLEAN;
     if (clean && !vm_limit_charge(more))
@@ -786,7 +867,7 @@ static bool check_node(const struct vm_tree_node *n, enum vm_extent_state state,
     struct vm_extent *above = extent_named_at(e->base + e->size);
     *bytes += e->size;
     return e->state == state && n->key == e->size && n->order == e->base && extent_named_at(e->base) == e
-        && extent_named_at(e->base + e->size - 1) == e && !(above && above->state == state)
+        && extent_named_at(e->base + e->size - 1) == e && !(above && above->state == state && above->huge == e->huge)
         && check_node(n->left, state, bytes) && check_node(n->right, state, bytes);
 }
 

@@ -23,7 +23,8 @@ struct vm_extent {
     size_t size;              /* bytes, page multiple */
     uint8_t state;            /* enum vm_extent_state */
     bool zeroed;              /* reads as zero (live: since it was handed out) */
-    uint8_t pad[30];
+    bool huge;                /* its mapping was advised for huge pages: see extent.c */
+    uint8_t pad[29];
 } VM_ALIGNED(VM_CACHE_LINE);
 _Static_assert(sizeof(struct vm_extent) == 128, "two cache lines");
 

@@ -80,11 +80,18 @@ bool vm_huge_open(uintptr_t chunk, size_t used, size_t kept)
     return earned && is_huge(chunk);
 }
 
-void vm_huge_touch(uintptr_t address)
+uint64_t vm_huge_time_touch(uintptr_t address)
 {
     uint64_t before = vm_os.now_precise();
+
     VM_STORE((unsigned char *)address, 0);
-    uint64_t ns = vm_os.now_precise() - before;
+    return vm_os.now_precise() - before;
+}
+
+void vm_huge_touch(uintptr_t address)
+{
+    uint64_t ns = vm_huge_time_touch(address);
+
     vm_lock(&vm_frames_lock);
     vm_thp_note_cost(&policy, ns, vm_os.now());
     vm_unlock(&vm_frames_lock);

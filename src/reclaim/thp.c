@@ -55,11 +55,13 @@ void vm_thp_break_chunk(struct vm_thp *t, uint64_t now)
     t->broken++;
 }
 
+bool vm_thp_is_dense(size_t resident, size_t looked) { return looked > 0 && resident >= looked - looked / VM_THP_DENSE_SHARE; }
+
 void vm_thp_note_extent(struct vm_thp *t, size_t resident, size_t looked)
 {
     if (looked == 0)
         return;
-    if (resident >= looked - looked / VM_THP_DENSE_SHARE) {
+    if (vm_thp_is_dense(resident, looked)) {
         t->dense = vm_min(t->dense + 1, VM_THP_EXTENT_NEED_MAX);
         return;
     }

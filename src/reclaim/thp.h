@@ -60,6 +60,9 @@ void vm_thp_note_cost(struct vm_thp *t, uint64_t ns, uint64_t now);
 /* A chunk with a huge page lost part of it. */
 void vm_thp_break_chunk(struct vm_thp *t, uint64_t now);
 
+/* Were (nearly) all pages that were looked at touched? */
+bool vm_thp_is_dense(size_t resident, size_t looked);
+
 /* Of an extent that had no huge pages `looked` pages were looked at; `resident` of them were touched. */
 void vm_thp_note_extent(struct vm_thp *t, size_t resident, size_t looked);
 

@@ -1,8 +1,9 @@
-/* Unit tests of src/reclaim/thp and src/page/huge: which memory earns huge pages, with made-up times, costs and systems.
+/* Unit tests of src/reclaim/thp, src/page/huge and what src/page/extent asks of them: which memory earns huge pages, with made-up times, costs and systems.
    Each case of huge is a process of its own.  Run by `make check`. */
 #include "unit.h"
 
 #include "os/os.h"
+#include "page/extent.h"
 #include "page/huge.h"
 #include "page/zone.h"
 
@@ -128,6 +129,9 @@ static struct {
     const char *setting;
     bool huge[CHUNKS], refuse;
     unsigned calls, readings;
+    size_t per_cent; /* of every range is resident */
+    void *last;      /* advised last */
+    size_t last_bytes;
     uint64_t clock, cost;
     unsigned char *memory;
 } fake;
@@ -303,6 +307,112 @@ CHILD_CASE(dear_huge_pages_stop_it)
     CHECK(fake.memory[0] == 0 && fake.memory[100] == 0);
 }
 
+/* ---- Extents ---- */
+
+#define LIVE 17
+#define LARGE ((size_t)40 * VM_MIB) /* more than what is kept of freed ones */
+
+static int extent_huge(void *base, size_t bytes, bool wanted)
+{
+    CHECK(wanted);
+    fake.calls++;
+    fake.last = base;
+    fake.last_bytes = bytes;
+    return fake.refuse ? -12 : 0;
+}
+
+static long extent_resident(void *base, size_t bytes)
+{
+    CHECK((uintptr_t)base % VM_THP_BYTES == 0 && bytes == VM_THP_BYTES);
+    return (long)(bytes / vm_os.page_size * fake.per_cent / 100);
+}
+
+static void prepare_extents(const char *setting)
+{
+    prepare(setting, "");
+    vm_os.huge = extent_huge;
+    vm_os.resident = extent_resident;
+    vm_extents_start();
+    for (int i = 0; i < LIVE; i++)
+        CHECK(vm_extent_alloc(16 * VM_MIB, 1));
+    CHECK(fake.calls == 0);
+}
+
+static struct vm_extent *large(bool huge)
+{
+    unsigned before = fake.calls;
+    struct vm_extent *e = vm_extent_alloc(LARGE, 1);
+
+    CHECK(e && e->huge == huge && e->zeroed && fake.calls == before + huge);
+    CHECK(!huge || (fake.last == (void *)e->base && fake.last_bytes == LARGE));
+    CHECK(vm_extent_check());
+    return e;
+}
+
+CHILD_CASE(dense_extents_make_the_next_huge)
+{
+    prepare_extents("always [madvise] never\n");
+    fake.per_cent = 100;
+    vm_extent_free(large(false)); /* found dense before it was freed, by the one before as well */
+    struct vm_extent *e[VM_THP_WITNESS_TURN];
+    for (unsigned i = 1; i < VM_THP_WITNESS_TURN; i++)
+        e[i] = large(true);
+    e[0] = large(false); /* the witness */
+    fake.per_cent = 10;
+    for (unsigned i = 1; i < VM_THP_WITNESS_TURN; i++)
+        vm_extent_free(e[i]); /* huge ones tell nothing */
+    vm_extents_trim();
+    e[1] = large(true);
+    vm_extent_free(e[0]);
+    vm_extents_trim();
+    large(false);
+    CHECK(vm_extent_check());
+}
+
+CHILD_CASE(extents_yet_to_be_filled_are_not_sparse)
+{
+    prepare_extents("always [madvise] never\n");
+    fake.per_cent = 0;
+    for (int i = 0; i < 5; i++)
+        large(false);
+    fake.per_cent = 100;
+    large(false);
+    large(true);
+}
+
+CHILD_CASE(huge_extents_mix_with_no_others)
+{
+    prepare_extents("always [madvise] never\n");
+    fake.per_cent = 100;
+    large(false);
+    struct vm_extent *e = large(true);
+    uintptr_t base = e->base;
+    CHECK(vm_extent_resize(e, LARGE / 2, true) && e->huge && vm_extent_check());
+    CHECK(vm_extent_resize(e, LARGE, true) && e->base == base && vm_extent_check());
+    CHECK(vm_extent_resize(e, 2 * LARGE, false) && e->huge && e->size == 2 * LARGE && vm_extent_check());
+    vm_extent_free(e);
+    vm_extents_trim();
+    CHECK(vm_extent_check());
+}
+
+CHILD_CASE(extents_without_huge_pages)
+{
+    prepare_extents("[always] madvise never\n");
+    fake.per_cent = 100;
+    for (int i = 0; i < 5; i++)
+        large(false);
+}
+
+CHILD_CASE(refused_advice_leaves_an_ordinary_extent)
+{
+    prepare_extents("always [madvise] never\n");
+    fake.per_cent = 100;
+    large(false);
+    fake.refuse = true;
+    struct vm_extent *e = vm_extent_alloc(LARGE, 1);
+    CHECK(e && !e->huge && e->zeroed && fake.calls == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +433,11 @@ int main(void)
         CHILD_TEST(always_from_the_first_byte),
         CHILD_TEST(bad_options_leave_auto),
         CHILD_TEST(dear_huge_pages_stop_it),
+        CHILD_TEST(dense_extents_make_the_next_huge),
+        CHILD_TEST(extents_yet_to_be_filled_are_not_sparse),
+        CHILD_TEST(huge_extents_mix_with_no_others),
+        CHILD_TEST(extents_without_huge_pages),
+        CHILD_TEST(refused_advice_leaves_an_ordinary_extent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
