@@ -19,6 +19,7 @@
 #define HUGE_PAGE ((uintptr_t)2 * VM_MIB)
 #define WINDOW 512 /* entries of pagemap read at a time */
 #define TEXT 8192  /* of smaps */
+#define CHECK_SPARSER 4 /* slow paths until a check, times those until the one before */
 
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define MAP_PRESENT ((uint64_t)1 << 63)
@@ -297,7 +298,7 @@ void vm_fidelity_count(void)
 {
     uint64_t now = __atomic_add_fetch(&ticks, 1, __ATOMIC_RELAXED), next = VM_LOAD(&next_check);
 
-    if (now < next || !__atomic_compare_exchange_n(&next_check, &next, 2 * now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    if (now < next || !__atomic_compare_exchange_n(&next_check, &next, CHECK_SPARSER * now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         return;
     check_and_report();
 }

@@ -40,7 +40,7 @@ int vm_fidelity_check(struct vm_fidelity *f);
 extern VM_HIDDEN bool vm_fidelity_on; /* const: after start-up */
 
 void vm_fidelity_start(const char *path);
-void vm_fidelity_count(void);  /* a slow path: the 1st, 2nd, 4th, 8th ... is a moment to check */
+void vm_fidelity_count(void);  /* a slow path: the 1st, 4th, 16th, 64th ... is a moment to check */
 void vm_fidelity_now(void);    /* so is this, when the option is on */
 void vm_fidelity_forked(void); /* in the child: the next slow path is one */
 

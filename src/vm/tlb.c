@@ -30,7 +30,6 @@
 #define KEY_WHERE (~(KEY_ASID | KEY_GLOBAL)) /* page and size */
 
 #define PRINTS 16 /* are compared at a time */
-#define HINTS 64
 
 #define NONE UINT32_MAX
 
@@ -52,7 +51,6 @@ struct array {
     uint32_t globals;            /* valid global entries */
     uint32_t live[VM_TLB_SIZES]; /* valid entries by page size */
     uint64_t evictions;
-    uint16_t hint[HINTS]; /* the way where a page of this number modulo HINTS was found last, or any */
 };
 
 struct vm_tlb {
@@ -134,20 +132,6 @@ static inline uint32_t find(const struct array *a, uint32_t set, uint32_t p, uin
         }
     }
     return NONE;
-}
-
-/* The same; of sets that take several comparisons the way that is remembered first. */
-static inline uint32_t find_hinted(struct array *a, uint32_t set, uint64_t page, uint64_t want)
-{
-    if (a->stride <= PRINTS)
-        return find(a, set, print_of(page), want);
-    uint32_t way = a->hint[page % HINTS];
-    if (VM_LIKELY(a->key[(size_t)set * a->ways + way] == want && a->print[(size_t)set * a->stride + way]))
-        return way;
-    way = find(a, set, print_of(page), want);
-    if (way != NONE)
-        a->hint[page % HINTS] = (uint16_t)way;
-    return way;
 }
 
 static inline void touch(struct array *a, uint32_t set, uint32_t way)
@@ -455,7 +439,7 @@ static inline unsigned ref(struct vm_tlb *t, uint64_t address, enum vm_tlb_size 
     struct array *a = t->of_size[0][size];
     if (VM_LIKELY(a)) {
         uint64_t want = page << KEY_PAGE_SHIFT | (uint64_t)size << KEY_SIZE_SHIFT | t->asid;
-        uint32_t set = set_of(a, page), way = find_hinted(a, set, page, want);
+        uint32_t set = set_of(a, page), way = find(a, set, print_of(page), want);
         if (way != NONE) {
             touch(a, set, way);
             t->counts.hits[0][size]++;

@@ -289,12 +289,13 @@ static void all_is_true(void)
     CHECK(vm_mmu_check());
 }
 
-#define BLOCKS 600
+#define BLOCKS 300
+#define STEPS (UNIT_SANITIZED ? 1500u : 6000u)
 static unsigned char *block[BLOCKS];
 
 static void random_step(uint64_t *r)
 {
-    size_t i = below(r, BLOCKS), n = log_uniform(r, 22);
+    size_t i = below(r, BLOCKS), n = log_uniform(r, 20);
 
     if (block[i] && one_in(r, 2)) {
         vmt_free(block[i]);
@@ -317,14 +318,14 @@ CHILD_CASE(a_heap_at_work)
     uint64_t r = unit_seed();
     uint64_t pages = 0;
 
-    for (unsigned step = 0; step < 6000; step++) {
+    for (unsigned step = 0; step < STEPS; step++) {
         random_step(&r);
-        if (step % 300 == 0) {
+        if (step % (STEPS / 20) == 0) {
             all_is_true();
             pages += check_now().resident;
         }
     }
-    CHECKF(pages > 20000, "only %d pages were compared", (int)pages);
+    CHECKF(pages > 5000, "only %d pages were compared", (int)pages);
     pid_t child = fork();
     CHECK(child >= 0);
     for (unsigned step = 0; step < 600; step++) { /* both sides, while pages are shared and while they are not any more */
@@ -365,7 +366,7 @@ CHILD_CASE(beside_threads)
 
     for (unsigned i = 0; i < 4; i++)
         CHECK(pthread_create(&t[i], NULL, work, (void *)(uintptr_t)next_random(&r)) == 0);
-    for (unsigned i = 0; i < 60; i++)
+    for (unsigned i = 0; i < (UNIT_SANITIZED ? 10 : 60); i++)
         all_is_true();
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < 4; i++)
