@@ -9,7 +9,7 @@
 #include "base/fact.h"
 
 #define VM_BLOCK_MAGIC "vmalloc\x8f\xa5\xc3\x1b.blk\n" /* 16 characters without the NUL */
-#define VM_BLOCK_FORMAT 1
+#define VM_BLOCK_FORMAT 1u
 #define VM_BLOCK_TABLES 16
 #define VM_BLOCK_ALIGN 64
 

@@ -2,7 +2,8 @@
    for `vmalloc stat PID` where the system forbids to read a process's memory from outside.  The process writes it itself,
    in slow paths, about ten times a second and in at most a hundredth of its time: so what it says is of the last slow path,
    and tells its age.  Figures only: no descriptors, no addresses.  Removed at exit; who is killed, ends by _exit or
-   executes another program leaves it, and the next program that starts with share=1 sweeps it away.  When the option is off, slow paths test one flag. */
+   executes another program leaves it, and the next program that starts with share=1 sweeps it away.  When the
+   option is off, slow paths test one flag. */
 #ifndef VM_SHARE_H
 #define VM_SHARE_H
 

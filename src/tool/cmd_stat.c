@@ -224,8 +224,8 @@ static void print_tlb(const struct peek_tlb *t)
 {
     double all = t->references ? (double)t->references : 1;
 
-    printf("%-20s %12" PRIu64 "   references of a model (%s) fed with allocator events, %" PRIu64 " threads:\n", "TLB", t->references,
-           *t->preset ? t->preset : "name unknown", t->threads);
+    printf("%-20s %12" PRIu64 "   references of a model (%s) fed with allocator events, %" PRIu64 " threads:\n", "TLB",
+           t->references, *t->preset ? t->preset : "name unknown", t->threads);
     printf("%-20s %12s   level 1 hits %.2f %%, level 2 hits %.2f %%, misses %.2f %%\n", "", "", 100 * (double)t->l1_hits / all,
            100 * (double)t->l2_hits / all, 100 * (double)t->misses / all);
 }
@@ -261,7 +261,8 @@ static void print_text(const struct stat *st)
            100 * fragmentation(f), human(touched_bytes(f)));
     if (st->process.known) {
         line("resident (RSS)", st->process.rss_bytes, "of the whole process");
-        printf("%-20s %12" PRIu64 "   and %" PRIu64 " major\n", "page faults", st->process.minor_faults, st->process.major_faults);
+        printf("%-20s %12" PRIu64 "   and %" PRIu64 " major\n", "page faults", st->process.minor_faults,
+               st->process.major_faults);
     }
     print_calls(st);
     if (st->modelled)
@@ -296,8 +297,8 @@ static void print_classes(const struct stat *st)
         if (has_class(st, i))
             print_class(st, i);
     if (st->counted)
-        printf("%10s %8s %12" PRIu64 " %12s %12s %12s %6s %14" PRIu64 " %14" PRIu64 "\n", "large", "", st->f.large_live_blocks, "",
-               human(st->f.large_live_bytes), "", "", st->calls.of[0].calls, st->calls.of[0].frees);
+        printf("%10s %8s %12" PRIu64 " %12s %12s %12s %6s %14" PRIu64 " %14" PRIu64 "\n", "large", "",
+               st->f.large_live_blocks, "", human(st->f.large_live_bytes), "", "", st->calls.of[0].calls, st->calls.of[0].frees);
 }
 
 /* What is counted, for JSON and Prometheus. */
@@ -437,7 +438,8 @@ static void print_prometheus(const struct stat *st)
 #define FIGURE(figure, help) print_metric(st, #figure, "gauge", help, (double)st->f.figure);
 #include "report/figures.def"
 #undef FIGURE
-    print_metric(st, "fragmentation_ratio", "gauge", "share of live, freed and kept bytes that is not live", fragmentation(&st->f));
+    print_metric(st, "fragmentation_ratio", "gauge", "share of live, freed and kept bytes that is not live",
+                 fragmentation(&st->f));
     print_metric(st, "age_seconds", "gauge", "time since these figures were taken", st->age);
     if (st->process.known) {
         print_metric(st, "process_resident_bytes", "gauge", "resident set of the whole process", (double)st->process.rss_bytes);
@@ -462,8 +464,10 @@ static void print_prometheus(const struct stat *st)
 #define CALLS(metric, field, help) print_metric(st, metric, "counter", help, (double)st->calls.field);
     CALLS_LIST
 #undef CALLS
-    print_metric(st, "rounding_ratio", "gauge", "share of the small blocks handed out that was not asked for", rounding(&st->calls));
-    print_metric(st, "peak_live_bytes", "gauge", "live bytes at the peak, as sampled by the program", (double)st->calls.peak_live);
+    print_metric(st, "rounding_ratio", "gauge", "share of the small blocks handed out that was not asked for",
+                 rounding(&st->calls));
+    print_metric(st, "peak_live_bytes", "gauge", "live bytes at the peak, as sampled by the program",
+                 (double)st->calls.peak_live);
     print_class_calls(st, "class_calls_total", "blocks of the size class handed out", offsetof(struct counts_class, calls));
     print_class_calls(st, "class_frees_total", "blocks of the size class taken back", offsetof(struct counts_class, frees));
 }
@@ -472,8 +476,9 @@ static void print_prometheus(const struct stat *st)
 
 int cmd_stat(int argc, char **argv)
 {
-    static const struct option options[] = {{"classes", no_argument, NULL, 'c'}, {"shared", no_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-                                            {"prometheus", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {
+        {"classes", no_argument, NULL, 'c'},    {"shared", no_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+        {"prometheus", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},   {0}};
     struct stat st = {.source = ""};
     bool classes = false, shared = false;
     int c, form = 't';

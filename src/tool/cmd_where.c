@@ -162,7 +162,10 @@ static const char *slab_state(const struct where *w, const struct peek_range *r)
                                                                                                                    : "partial";
 }
 
-static bool is_in_brk(const struct where *w) { return w->s->brk_top && w->address - w->s->brk_base < w->s->brk_top - w->s->brk_base; }
+static bool is_in_brk(const struct where *w)
+{
+    return w->s->brk_top && w->address - w->s->brk_base < w->s->brk_top - w->s->brk_base;
+}
 
 /* ---- Text ---- */
 
@@ -172,8 +175,8 @@ static void print_walk(const struct where *w, const struct walk *k)
 
     for (unsigned i = 0; i < k->steps; i++) {
         const struct step *s = &k->step[i];
-        printf("  %-3s  index %3u  of table %#" PRIx64 "  entry 0x%016" PRIx64 "  ", level_name(s->level, k->step[0].level), s->index,
-               s->table, s->entry);
+        printf("  %-3s  index %3u  of table %#" PRIx64 "  entry 0x%016" PRIx64 "  ",
+               level_name(s->level, k->step[0].level), s->index, s->table, s->entry);
         if (s->entry == 0)
             puts("none");
         else if (s->entry & leaf)
@@ -253,8 +256,8 @@ static void print_text(const struct where *w)
     if (r->kind == PEEK_SLAB)
         print_slab(w);
     else
-        printf("%s %#" PRIx64 "-%#" PRIx64 ", %" PRIu64 " bytes, offset %" PRIu64 "%s\n", peek_kind_name(r->kind), r->start, r->end,
-               r->end - r->start, w->address - r->start, r->zeroed ? ", handed out reading as zero" : "");
+        printf("%s %#" PRIx64 "-%#" PRIx64 ", %" PRIu64 " bytes, offset %" PRIu64 "%s\n", peek_kind_name(r->kind), r->start,
+               r->end, r->end - r->start, w->address - r->start, r->zeroed ? ", handed out reading as zero" : "");
     size_t i = (size_t)(r - w->s->range);
     if (i > 0)
         print_neighbour("below", r - 1);

@@ -195,7 +195,8 @@ static bool say_refused(struct peek *p, const struct search *s, char *error)
     if (s->refused != EPERM && s->refused != EACCES)
         return cannot(p, error, s->refused == ESRCH ? "the process has ended" : strerror(s->refused));
     snprintf(error, PEEK_ERROR_MAX,
-             "%s: the system forbids to read its memory (%s%s): be root, or, for vmalloc stat and rss, start the program with VMALLOC_OPTIONS=share=1",
+             "%s: the system forbids to read its memory (%s%s): be root, or, for vmalloc stat and rss, "
+             "start the program with VMALLOC_OPTIONS=share=1",
              p->what, strerror(s->refused), why);
     return false;
 }

@@ -86,7 +86,7 @@ static bool check_layout(const struct peek *p, const struct layout *l, char *err
 {
     bool good = true;
 
-#define X(s, m) good = good && l->s##_##m.size > 0 && l->s##_##m.offset + l->s##_##m.size <= l->size_of_##s;
+#define X(s, m) good = good && l->s##_##m.size > 0 && (size_t)l->s##_##m.offset + l->s##_##m.size <= l->size_of_##s;
     FIELDS(X)
 #undef X
 #define X(s) good = good && l->size_of_##s <= DESCRIPTOR_MAX;
@@ -585,7 +585,8 @@ struct peek_snapshot *peek_snapshot(const struct peek *p, char error[PEEK_ERROR_
     uint64_t most = p->core ? peek_core_length(p->core) : COPY_MAX;
     for (int tries = 0; again && tries < TRIES; tries++) {
         peek_snapshot_free(s);
-        t = (struct taking){.p = p, .l = t.l, .most = most, .s = s = calloc(1, sizeof *s)};
+        s = calloc(1, sizeof *s);
+        t = (struct taking){.p = p, .l = t.l, .most = most, .s = s};
         if (s)
             take(&t);
         else

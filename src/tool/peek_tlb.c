@@ -6,7 +6,10 @@
 
 #include "vm/tlb.h"
 
-static bool read_word(const struct peek *p, uint64_t address, uint64_t *value) { return peek_read(p, address, value, sizeof *value); }
+static bool read_word(const struct peek *p, uint64_t address, uint64_t *value)
+{
+    return peek_read(p, address, value, sizeof *value);
+}
 
 static void add(struct peek_tlb *sum, const struct vm_tlb_counts *c)
 {

@@ -14,7 +14,8 @@ static struct vm_pgtab shadow = VM_PGTAB_INIT; /* the names */
 static struct vm_pgtab pages = VM_PGTAB_INIT;  /* the complete shadow; read under the lock as well */
 static struct vm_mmu_faults faults;
 
-VM_FACTS vm_mmu_facts[] = {VM_FACT_ROOT(shadow, shadow), VM_FACT_ROOT(pages, pages), VM_FACT_ROOT(full, vm_mmu_full), VM_FACT_END};
+VM_FACTS vm_mmu_facts[] = {VM_FACT_ROOT(shadow, shadow), VM_FACT_ROOT(pages, pages), VM_FACT_ROOT(full, vm_mmu_full),
+                           VM_FACT_END};
 
 void vm_mmu_begin(void) { vm_lock(&vm_mmu_lock); }
 void vm_mmu_end(void) { vm_unlock(&vm_mmu_lock); }
