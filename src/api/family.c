@@ -55,7 +55,7 @@ VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
         return p;
     if (VM_LIKELY(tap == NULL))
         return alloc_slow(n, align, zero);
-    p = vm_count_by_slot(n, align) ? vm_tap_hit(tap, n) : vm_tap_class_hit(tap, n, align);
+    p = vm_tap_any_hit(tap, n, align);
     if (VM_UNLIKELY(!p))
         return alloc_slow(n, align, zero);
     return zero ? memset(p, 0, n) : p;

@@ -15,7 +15,7 @@
 
 /* A sample is due when heaps may have grown by that much beyond the peak: this share of the heap, at least so much. */
 #define SAMPLE_SHARE 32
-#define SAMPLE_BYTES (16 * VM_KIB)
+#define SAMPLE_BYTES (32 * VM_KIB)
 
 _Static_assert(VM_COUNTS_CLASSES == VM_CLASSES && VM_COUNTS_SLOTS == VM_DIRECT_SLOTS, "base/counts.h says the same");
 

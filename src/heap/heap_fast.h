@@ -64,6 +64,11 @@ VM_INLINE void *vm_tap_class_hit(struct vm_tap *tap, size_t n, size_t align)
     return p;
 }
 
+VM_INLINE void *vm_tap_any_hit(struct vm_tap *tap, size_t n, size_t align)
+{
+    return vm_count_by_slot(n, align) ? vm_tap_hit(tap, n) : vm_tap_class_hit(tap, n, align);
+}
+
 /* Fast: puts a block on the owner's list; it is sealed before the list shows it. */
 VM_INLINE void vm_slab_push(struct vm_page *slab, struct vm_block *b)
 {
