@@ -137,13 +137,18 @@ static int record_lackey(const struct recording *r)
 
     if (!out)
         return tool_failed(name, "%s: %s", r->output, strerror(errno));
-    if (pipe(fd) != 0)
+    if (pipe(fd) != 0) {
+        fclose(out);
         return tool_failed(name, "pipe: %s", strerror(errno));
+    }
     fcntl(fd[0], F_SETFD, FD_CLOEXEC);
     pid_t child = start(r, fd[1]);
     close(fd[1]);
-    if (child < 0)
+    if (child < 0) {
+        fclose(out);
+        close(fd[0]);
         return tool_failed(name, "fork: %s", strerror(errno));
+    }
     status = r->text ? copy(fd[0], out) : convert(fd[0], out);
     close(fd[0]);
     bool bad = ferror(out);

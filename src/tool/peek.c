@@ -216,7 +216,7 @@ static bool read_block(struct peek *p, const struct search *s, char *error)
             return cannot(p, error, "its exported block cannot be read");
         if (b.format != VM_BLOCK_FORMAT) {
             snprintf(error, PEEK_ERROR_MAX, "%s: its libvmalloc exports format %u, and this command reads format %u", p->what,
-                     b.format, VM_BLOCK_FORMAT);
+                     b.format, (unsigned)VM_BLOCK_FORMAT);
             return false;
         }
         bool good = b.bytes >= sizeof b && b.fact_bytes >= sizeof(struct vm_fact) && b.fact_bytes <= FACT_BYTES_MAX

@@ -193,7 +193,7 @@ static inline uint64_t *insert(struct array *a, uint32_t set, uint32_t p, uint64
         a->globals += !!(key & KEY_GLOBAL);
     }
     a->key[at] = key;
-    a->value[at] = value;
+    a->value[at] = value; /* NOLINT(clang-analyzer-core.NullDereference): every array has values */
     *print = (uint8_t)p;
     a->head[set] = (uint16_t)way;
     return &a->value[at];
