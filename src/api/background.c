@@ -40,6 +40,7 @@ enum { OFF, NOT_READY, WANTED, BEING_MADE, RUNNING };
 size_t vm_background_from = SIZE_MAX;
 static uint32_t state;
 static bool refused; /* once, and said so; by the thread that says BEING_MADE */
+static struct vm_lock at_work = VM_LOCK_INIT(VM_RANK_START); /* what vm_background_hold() takes; before every other lock */
 static pid_t process; /* whose thread it is, or will be: a child of vfork has our memory, but is another */
 
 static bool kept_something(void)
@@ -100,7 +101,9 @@ static void *run(void *arg)
     while (VM_LOAD(&vm_sleeper) != VM_SLEEPER_STOPPED) {
         if (vm_options.pressure)
             look_at_pressure(&pressure);
+        vm_background_hold();
         look(decay_ns);
+        vm_background_release();
         if (vm_frames_kept() + vm_extents_kept() > 0) {
             vm_sleeper_rest(rest);
             continue;
@@ -117,6 +120,9 @@ static void *run(void *arg)
     }
     return NULL;
 }
+
+void vm_background_hold(void) { vm_lock_outer(&at_work); }
+void vm_background_release(void) { vm_unlock(&at_work); }
 
 void vm_background_start(void)
 {
@@ -202,6 +208,7 @@ void vm_background_forked(void)
 {
     VM_STORE(&vm_limits.pressed, false);
     process = getpid();
+    vm_lock_forget_holder(&at_work);
     if (VM_LOAD(&state) == OFF || VM_LOAD(&state) == NOT_READY)
         return;
     VM_STORE(&vm_sleeper, VM_SLEEPER_AWAKE);

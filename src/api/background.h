@@ -14,6 +14,10 @@ void vm_background_ready(void);
    since glibc calls free while it holds the lock that pthread_create needs. */
 void vm_background_make(void);
 
+/* Between the two the thread does nothing: for vmalloc_check(). */
+void vm_background_hold(void);
+void vm_background_release(void);
+
 /* The calling thread ends; in the child of a fork. */
 void vm_background_thread_ends(void);
 void vm_background_forked(void);

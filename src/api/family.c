@@ -7,6 +7,7 @@
 #include "base/probe.h"
 #include "report/sample.h"
 #include "api/api.h"
+#include "api/background.h"
 #include "api/growth.h"
 #include "api/feed.h"
 #include "api/mallinfo.h"
@@ -383,5 +384,8 @@ static bool account_is_right(void)
 VM_EXPORT int VM_API(vmalloc_check)(void)
 {
     vm_start();
-    return vm_zone_check() && vm_extent_check() && vm_heap_check() && vm_mmu_check() && account_is_right();
+    vm_background_hold();
+    bool good = vm_zone_check() && vm_extent_check() && vm_heap_check() && vm_mmu_check() && account_is_right();
+    vm_background_release();
+    return good;
 }
