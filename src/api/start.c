@@ -123,7 +123,8 @@ void vm_start(void)
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
     vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
     vm_extents_start();
-    vm_stats_start(vm_options.stats);
+    if (vm_options.stats[0])
+        vm_stats_start(vm_options.stats);
     bool tracing = vm_trace_start(vm_options.trace), sampling = vm_sample_start(vm_options.sample);
     vm_heaps_start(tracing || sampling);
     if (vm_options.tlb[0] && vm_feed_start(vm_options.tlb) != 0)
@@ -161,9 +162,10 @@ static void report_limits(void)
 
 __attribute__((destructor)) static void at_exit(void)
 {
-    vm_counts_exit();
-    if (vm_counting)
+    if (vm_counting) {
+        vm_counts_exit();
         report_limits();
+    }
     vm_feed_report();
     vm_fidelity_now();
     vm_share_end();
