@@ -30,7 +30,7 @@
 
 enum {
 	CHECK_EXIT_SKIP = 77,
-	CHECK_ALARM_SECONDS = 100,   /* a case that hangs dies of SIGALRM */
+	CHECK_ALARM_SECONDS = 280,   /* a case that hangs dies of SIGALRM */
 	CHECK_LARGE_MIN = 131072,    /* the contract: from here up through mmap */
 	CHECK_MAPS_BYTES = 1 << 20,
 };
