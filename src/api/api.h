@@ -20,7 +20,7 @@
 void vm_start(void);
 
 /* Is our malloc the one that the whole process calls?  Not when we were opened by dlopen beside libc's, or when the
-   program defines its own. */
+   program defines its own.  It is when its address is ours; this is for when it is not. */
 bool vm_api_is_process_malloc(void);
 VM_HIDDEN void *vm_own_malloc(size_t n); /* our malloc by a name that nobody can interpose */
 

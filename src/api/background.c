@@ -126,8 +126,6 @@ void vm_background_release(void) { vm_unlock(&at_work); }
 
 void vm_background_start(void)
 {
-    if (!vm_options.background)
-        return;
     process = getpid();
     VM_STORE(&state, NOT_READY);
 }

@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-/* Once, at start-up. */
+/* Once, at start-up, when the option is set. */
 void vm_background_start(void);
 
 /* By the thread that loads us, when the process is able to make threads. */

@@ -94,6 +94,7 @@ static void refuse_instruments(void)
     vm_options.sample = vm_options.vm = 0;
 }
 
+/* What options ask for is called only when they do: it lies apart from the code that every program runs (src/cold.ld). */
 void vm_start(void)
 {
     if (VM_LIKELY(VM_LOAD_ACQUIRE(&started))) {
@@ -118,21 +119,25 @@ void vm_start(void)
     if (vm_options.vm || vm_options.vm_check[0])
         vm_mmu_full_start();
     vm_limits_set(vm_options.limit, vm_options.limit_hard);
-    vm_fidelity_start(vm_options.vm_check);
+    if (vm_options.vm_check[0])
+        vm_fidelity_start(vm_options.vm_check);
     vm_huge_start(vm_options.thp);
     /* sbrk is not made for two callers at once: where libc's malloc is at work as well, the break is its. */
-    vm_zones_start(vm_options.brk != 0 && vm_api_is_process_malloc());
+    vm_zones_start(vm_options.brk != 0 && (VM_API(malloc) == vm_own_malloc || vm_api_is_process_malloc()));
     vm_extents_start();
     if (vm_options.stats[0])
         vm_stats_start(vm_options.stats);
-    bool tracing = vm_trace_start(vm_options.trace), sampling = vm_sample_start(vm_options.sample);
+    bool tracing = vm_options.trace[0] && vm_trace_start(vm_options.trace);
+    bool sampling = vm_options.sample != 0 && vm_sample_start(vm_options.sample);
     vm_heaps_start(tracing || sampling);
     if (vm_options.tlb[0] && vm_feed_start(vm_options.tlb) != 0)
         vm_warn("VMALLOC_OPTIONS: tlb: no processor '%s' (vmalloc tlb --list); ignored", vm_options.tlb);
     have_key = pthread_key_create(&thread_end_key, thread_ends) == 0;
     vm_thread_begin_hook = thread_begins;
-    vm_background_start();
-    vm_share_start(vm_options.share != 0);
+    if (vm_options.background)
+        vm_background_start();
+    if (vm_options.share)
+        vm_share_start(true);
     vm_growth_start();
     VM_STORE_RELEASE(&started, true);
     vm_unlock(&start_lock);
@@ -166,7 +171,10 @@ __attribute__((destructor)) static void at_exit(void)
         vm_counts_exit();
         report_limits();
     }
-    vm_feed_report();
-    vm_fidelity_now();
-    vm_share_end();
+    if (vm_options.tlb[0])
+        vm_feed_report();
+    if (vm_options.vm_check[0])
+        vm_fidelity_now();
+    if (vm_options.share)
+        vm_share_end();
 }
