@@ -23,7 +23,7 @@ bool vm_counting;
 static struct vm_counts_file *area;       /* const: after start-up */
 static struct vm_counts_process *process; /* const: but for the child of a fork */
 static struct vm_counts_heap *homeless;   /* for calls of threads without a heap; updated atomically */
-static struct vm_counts_heap lost;        /* for heaps that found no room in the area; nobody reads it */
+static VM_COLD_DATA struct vm_counts_heap lost;        /* for heaps that found no room in the area; nobody reads it */
 static bool sampling;                     /* somebody is */
 
 VM_FACTS vm_count_facts[] = {VM_FACT_ROOT(counts, area), VM_FACT_ROOT(counts_process, process), VM_FACT_END};
@@ -296,7 +296,7 @@ void vm_counts_tlb(const struct vm_counts_tlb *tlb)
 /* Without room for it the child is not counted: its cells are nobody's. */
 void vm_counts_fork_child(void)
 {
-    static struct vm_counts_process nobody;
+    static VM_COLD_DATA struct vm_counts_process nobody;
     uint64_t parent;
 
     if (!vm_counting)

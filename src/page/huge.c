@@ -15,7 +15,7 @@ static int system_is = SYSTEM_UNKNOWN; /* enum vm_thp_system once it is known */
 
 /* All below: guarded by vm_frames_lock. */
 static struct vm_thp policy;
-static uint64_t advised[CHUNKS_MAX / 64];
+static VM_COLD_DATA uint64_t advised[CHUNKS_MAX / 64];
 
 void vm_huge_start(const char *option)
 {

@@ -34,8 +34,8 @@ static const char *report;  /* const: after start-up; vm_check=FILE */
 static uint64_t ticks, next_check = 1;
 
 /* Under `busy`. */
-static uint64_t window[WINDOW];
-static char text[TEXT];
+static VM_COLD_DATA uint64_t window[WINDOW];
+static VM_COLD_DATA char text[TEXT];
 
 struct check {
     struct vm_fidelity *f;

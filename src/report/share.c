@@ -59,7 +59,7 @@ static void make_page(void)
 
 static void write_page(uint64_t now)
 {
-    static struct vm_figures figures; /* under busy; too large for small stacks */
+    static VM_COLD_DATA struct vm_figures figures; /* under busy; too large for small stacks */
 
     vm_figures_read(&figures);
     __atomic_fetch_add(&page->turn, 1, __ATOMIC_ACQ_REL); /* no store below comes before it */
