@@ -124,11 +124,8 @@ static int os_huge(void *base, size_t bytes, bool wanted)
 /* The beginning of a file as a string; false when there is nothing to read. */
 static bool read_text(const char *path, char *text, size_t room)
 {
-    int fd = vm_os_open_read(path);
-    long n = fd < 0 ? -1 : vm_os_read_at(fd, text, room - 1, 0);
+    long n = vm_os.read_file(path, text, room - 1);
 
-    if (fd >= 0)
-        vm_os_close(fd);
     text[n > 0 ? n : 0] = '\0';
     return n > 0;
 }
@@ -138,7 +135,7 @@ static long os_resident(void *base, size_t bytes)
 {
     uint64_t entries[512];
     size_t pages = vm_min(bytes / vm_os.page_size, sizeof entries / sizeof *entries);
-    int fd = vm_os_open_read("/proc/self/pagemap");
+    int fd = vm_os.is_confined() ? -1 : vm_os_open_read("/proc/self/pagemap");
     long n = -1;
 
     if (fd < 0)
@@ -158,7 +155,7 @@ static bool os_thp_setting(char *text, size_t room)
 {
     char status[4096];
 
-    if (vm_os.page_size != 4096) /* a huge page would be 32 or 512 MiB */
+    if (vm_os.page_size != 4096 || vm_os.is_confined()) /* a huge page would be 32 or 512 MiB; no file may be opened */
         return false;
     if (read_text("/proc/self/status", status, sizeof status) && strstr(status, "\nTHP_enabled:\t0\n"))
         return false;
