@@ -10,9 +10,6 @@
 #define WAITERS 1u
 #define SPINS 100
 
-/* Of <linux/futex.h>, which not every C library can include: FUTEX_WAIT and FUTEX_WAKE, each with FUTEX_PRIVATE_FLAG. */
-enum { WAIT_PRIVATE = 0 | 128, WAKE_PRIVATE = 1 | 128 };
-
 static __thread uint32_t self __attribute__((tls_model("initial-exec")));
 static __thread struct vm_lock *awaited __attribute__((tls_model("initial-exec"))); /* what lock_contended() waits for */
 static uint32_t last_self;
@@ -63,7 +60,7 @@ static VM_COLD void lock_contended(struct vm_lock *l)
         if (!(now & WAITERS)
             && !__atomic_compare_exchange_n(&l->word, &now, now | WAITERS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             continue;
-        futex(&l->word, WAIT_PRIVATE, now | WAITERS);
+        futex(&l->word, VM_FUTEX_WAIT, now | WAITERS);
     }
     awaited = before;
 }
@@ -71,7 +68,7 @@ static VM_COLD void lock_contended(struct vm_lock *l)
 void vm_lock_pass_on(void)
 {
     if (awaited)
-        futex(&awaited->word, WAKE_PRIVATE, INT_MAX);
+        futex(&awaited->word, VM_FUTEX_WAKE, INT_MAX);
 }
 
 bool vm_trylock(struct vm_lock *l) { return take(l, vm_thread_self() << 1); }
@@ -87,7 +84,7 @@ void vm_lock(struct vm_lock *l)
 void vm_unlock(struct vm_lock *l)
 {
     if (__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) & WAITERS)
-        futex(&l->word, WAKE_PRIVATE, 1);
+        futex(&l->word, VM_FUTEX_WAKE, 1);
 }
 
 bool vm_lock_is_mine(const struct vm_lock *l) { return VM_LOAD(&l->word) >> 1 == vm_thread_self(); }

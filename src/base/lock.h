@@ -6,6 +6,9 @@
 
 #include "base/base.h"
 
+/* FUTEX_WAIT and FUTEX_WAKE of <linux/futex.h>, which not every C library can include, each with FUTEX_PRIVATE_FLAG. */
+enum { VM_FUTEX_WAIT = 0 | 128, VM_FUTEX_WAKE = 1 | 128 };
+
 /* Taken in this order; of two heaps' locks the second is only ever tried, never waited for (fork excepted). */
 enum vm_lock_rank {
     VM_RANK_START,   /* one-time initialisation */

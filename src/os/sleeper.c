@@ -1,10 +1,11 @@
 /* The futex word of sleeper.h.  Only the sleeping thread says ASLEEP or RESTING, anybody ends that; STOPPED stays. */
 #include "os/sleeper.h"
 
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/lock.h"
 
 #define SECOND UINT64_C(1000000000) /* ns */
 
@@ -18,10 +19,10 @@ static bool change(uint32_t from, uint32_t to)
 /* Every result is fine: the caller looks at the word again. */
 static void wait_while(uint32_t state, const struct timespec *time)
 {
-    syscall(SYS_futex, &vm_sleeper, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, state, time, NULL, 0);
+    syscall(SYS_futex, &vm_sleeper, VM_FUTEX_WAIT, state, time, NULL, 0);
 }
 
-static void wake(void) { syscall(SYS_futex, &vm_sleeper, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0); }
+static void wake(void) { syscall(SYS_futex, &vm_sleeper, VM_FUTEX_WAKE, 1, NULL, NULL, 0); }
 
 bool vm_sleeper_lie_down(void) { return change(VM_SLEEPER_AWAKE, VM_SLEEPER_ASLEEP); }
 
