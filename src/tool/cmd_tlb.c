@@ -439,7 +439,18 @@ static int take_option(struct request *r, int c, char **argv)
     }
 }
 
-/* A number and no --hardware: a running process. */
+/* Is what follows this argument its value? */
+static bool takes_value(const char *text)
+{
+    static const char *const options[] = {"-p", "--preset", "-f", "--format", "--eat", "--seconds"};
+
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (strcmp(text, options[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A number that is no option's, and no --hardware: a running process. */
 static bool is_of_process(int argc, char **argv)
 {
     bool found = false;
@@ -447,7 +458,7 @@ static bool is_of_process(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--hardware") == 0)
             return false;
-        found = found || is_pid(argv[i]);
+        found = found || (is_pid(argv[i]) && !takes_value(argv[i - 1]));
     }
     return found;
 }
