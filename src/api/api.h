@@ -12,6 +12,7 @@
 #define VM_API_JOIN2(a, b) a##b
 #define VM_API_JOIN(a, b) VM_API_JOIN2(a, b)
 #define VM_API(name) VM_API_JOIN(VM_PREFIX, name)
+void *VM_API(malloc)(size_t n); /* which no header declares */
 #else
 #define VM_API(name) name
 #endif
