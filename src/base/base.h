@@ -45,6 +45,14 @@
 #else
 #define VM_PEEK(p) (*(p))
 #endif
+/* A count that its owner alone adds to, and others read. */
+#ifdef __SANITIZE_THREAD__
+#define VM_BUMP(p) VM_STORE(p, *(p) + 1)
+#else
+#define VM_BUMP(p) (++*(p))
+#endif
+/* A function that looks at what others write, by design. */
+#define VM_UNSANITIZED __attribute__((no_sanitize("thread", "address")))
 #define VM_LOAD_ACQUIRE(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define VM_STORE_RELEASE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 

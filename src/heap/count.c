@@ -23,7 +23,7 @@ bool vm_counting;
 static struct vm_counts_file *area;       /* const: after start-up */
 static struct vm_counts_process *process; /* const: but for the child of a fork */
 static struct vm_counts_heap *homeless;   /* for calls of threads without a heap; updated atomically */
-static VM_COLD_DATA struct vm_counts_heap lost;        /* for heaps that found no room in the area; nobody reads it */
+static VM_COLD_DATA struct vm_counts_heap lost; /* for heaps that found no room at all; nobody reads it */
 static bool sampling;                     /* somebody is */
 
 VM_FACTS vm_count_facts[] = {VM_FACT_ROOT(counts, area), VM_FACT_ROOT(counts_process, process), VM_FACT_END};
@@ -46,6 +46,8 @@ static struct vm_counts_heap *take_heap_cell(void)
     uint64_t number;
     struct vm_counts_heap *c = take_cell(&number);
 
+    if (!c) /* other processes will not see it */
+        c = vm_meta_alloc(sizeof *c, VM_CACHE_LINE);
     if (!c)
         return &lost;
     c->process = number_of(process);
@@ -214,7 +216,7 @@ struct census {
     uint32_t live_blocks[VM_CLASSES], carved_blocks[VM_CLASSES];
 };
 
-static void count_slab(struct vm_page *slab, void *arg)
+VM_UNSANITIZED static void count_slab(struct vm_page *slab, void *arg)
 {
     struct census *c = arg;
     size_t out = vm_slab_out(slab);

@@ -49,7 +49,7 @@ VM_INLINE void *vm_tap_hit(struct vm_tap *tap, size_t n)
     void *p = vm_slab_hit(tap->direct[slot]);
 
     if (VM_LIKELY(p != NULL))
-        ++*calls;
+        VM_BUMP(calls);
     return p;
 }
 

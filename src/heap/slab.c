@@ -75,12 +75,15 @@ static size_t next_batch(const struct vm_page *slab)
     return vm_min(vm_max(page, vm_min(resident, CARVE_MAX)), slab->capacity - slab->carved);
 }
 
-bool vm_slab_is_out(const struct vm_page *slab, size_t index)
+/* Without the owner's lock, and in blocks that programs write to meanwhile: any answer of the moment will do. */
+VM_UNSANITIZED bool vm_slab_is_out(const struct vm_page *slab, size_t index)
 {
     size_t offset = index * slab->size;
 
-    return !(VM_LOAD(&slab->absent) >> offset / unit_bytes(slab) & 1)
-        && !vm_is_sealed((const struct vm_block *)(slab->start + offset));
+    const volatile struct vm_block *b = (const volatile struct vm_block *)(slab->start + offset);
+
+    return !(*(const volatile uint64_t *)&slab->absent >> offset / unit_bytes(slab) & 1)
+        && b->seal != (vm_secret ^ (uintptr_t)b ^ (uintptr_t)b->next);
 }
 
 /* Slow: gives the blocks of the first absent unit life again; true when the first of them reads as zero. */
@@ -456,7 +459,7 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
     }
     VM_STORE(&slab->owner, h);
     VM_STORE(&slab->magic, c->magic);
-    VM_STORE(&slab->role, (uint8_t)VM_PAGE_SLAB);
+    VM_STORE_RELEASE(&slab->role, (uint8_t)VM_PAGE_SLAB); /* who walks the slabs sees all of the above */
     return slab;
 }
 

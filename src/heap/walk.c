@@ -27,14 +27,23 @@ static struct vm_found in_slab(const struct vm_page *slab, uintptr_t address)
     return found(vm_slab_is_out(slab, index) ? VM_FOUND_BLOCK : VM_FOUND_FREE, start, slab->size, slab->class_id);
 }
 
+/* The slab that the frame belongs to; NULL when it is in none, or in one that is being made. */
+static const struct vm_page *slab_of_frame(const struct vm_page *page)
+{
+    if (!page || VM_LOAD_ACQUIRE(&page->role) == VM_PAGE_FREE)
+        return NULL;
+    page -= VM_LOAD(&page->tail);
+    return VM_LOAD_ACQUIRE(&page->role) == VM_PAGE_SLAB ? page : NULL;
+}
+
 static struct vm_found in_frame(uintptr_t address)
 {
     struct vm_found f = {0};
 
     vm_lock_outer(&vm_frames_lock);
-    const struct vm_page *page = vm_page_of(address);
-    if (page && page->role != VM_PAGE_FREE)
-        f = in_slab(page - page->tail, address);
+    const struct vm_page *page = vm_page_of(address), *slab = slab_of_frame(page);
+    if (slab)
+        f = in_slab(slab, address);
     else if (page && page->start != 0)
         f = found(VM_FOUND_FRAME, page->start, VM_FRAME_BYTES, 0);
     vm_unlock(&vm_frames_lock);
@@ -69,9 +78,9 @@ static size_t from_slab(struct vm_walk *w, const struct vm_page *slab, struct vm
 /* Under vm_frames_lock: the slab that holds the address, or the first above it. */
 static const struct vm_page *slab_from(uintptr_t address)
 {
-    const struct vm_page *page = address ? vm_page_of(address) : NULL;
+    const struct vm_page *slab = address ? slab_of_frame(vm_page_of(address)) : NULL;
 
-    return page && page->role != VM_PAGE_FREE ? page - page->tail : vm_slab_from(address);
+    return slab ? slab : vm_slab_from(address);
 }
 
 static size_t next_small(struct vm_walk *w, struct vm_found *blocks, size_t room)

@@ -763,7 +763,7 @@ void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg)
     vm_lock(&vm_frames_lock);
     for (struct vm_zone *z = zones; z; z = z->next)
         for (struct vm_page *p = z->map; p < z->map + ((z->top - z->base) >> VM_FRAME_SHIFT); p++)
-            if (VM_LOAD(&p->role) == VM_PAGE_SLAB)
+            if (VM_LOAD_ACQUIRE(&p->role) == VM_PAGE_SLAB)
                 f(p, arg);
     vm_unlock(&vm_frames_lock);
 }
@@ -775,7 +775,7 @@ struct vm_page *vm_slab_from(uintptr_t address)
     for (struct vm_zone *z = zones; z; z = z->next) {
         size_t first = address > z->base ? (vm_align_up(address, VM_FRAME_BYTES) - z->base) >> VM_FRAME_SHIFT : 0;
         size_t end = (z->top - z->base) >> VM_FRAME_SHIFT;
-        while (first < end && VM_LOAD(&z->map[first].role) != VM_PAGE_SLAB)
+        while (first < end && VM_LOAD_ACQUIRE(&z->map[first].role) != VM_PAGE_SLAB)
             first++;
         if (first < end && (!lowest || z->map[first].start < lowest->start))
             lowest = &z->map[first];
