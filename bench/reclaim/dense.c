@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 	}
 	reclaim_tell("fill_s", filled - began);
 	reclaim_tell("use_s", cpu_now() - filled);
-	reclaim_tell("end_ratio", (reclaim_rss() - start) / live);
+	reclaim_tell("kept_ratio", (reclaim_rss() - start) / live);
 	reclaim_tell("huge_mb", huge_bytes() / MB);
 	reclaim_tell_cost();
 	return sum == 0; /* it is not, for this sequence */
