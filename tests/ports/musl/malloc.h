@@ -9,8 +9,7 @@
 
 #include "api/mallinfo.h"
 
-#define M_TRIM_THRESHOLD (-1)
-#define M_TOP_PAD (-2)
+#define M_MMAP_THRESHOLD (-3)
 #define M_MMAP_MAX (-4)
 #define M_CHECK_ACTION (-5)
 #define M_PERTURB (-6)
