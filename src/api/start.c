@@ -68,7 +68,7 @@ static VM_COLD _Noreturn void refuse(const char *sanitizer, const char *library)
 /* Not when the sanitizer is in the program, as clang's are, or preloaded before us: then its malloc is the process's. */
 static void refuse_sanitizers(void)
 {
-    if (VM_LIKELY(!__asan_init && !__tsan_init) || !vm_api_is_process_malloc())
+    if (VM_LIKELY(!__asan_init && !__tsan_init) || VM_API(malloc) != vm_own_malloc)
         return;
     if (__asan_init)
         refuse("address", "libasan.so");
