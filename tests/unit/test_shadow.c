@@ -210,6 +210,9 @@ CHILD_CASE(events)
     vm_mmu_note_carved(BASE + GB1 + 8 * PAGE - 64, 128, 64);
     page_is(BASE + GB1 + 9 * PAGE, present | out | wrote);
     page_is(BASE + GB1 + 10 * PAGE, zero);
+    vm_mmu_note_carved(BASE + GB1 + 12 * PAGE, 3, PAGE - 1024); /* the third ends on a page where none starts */
+    page_is(BASE + GB1 + 13 * PAGE, present | out | wrote);
+    page_is(BASE + GB1 + 14 * PAGE, present | out | zero);
 
     vm_mmu_note(VM_MMU_UNMAPPED, BASE, 16 * PAGE);
     CHECK(vm_mmu_page(BASE) == 0);
