@@ -133,7 +133,7 @@ static bool read_text(const char *path, char *text, size_t room)
 /* Documentation/admin-guide/mm/pagemap.rst: a word a page, the topmost bits present and swapped. */
 static long os_resident(void *base, size_t bytes)
 {
-    uint64_t entries[512];
+    uint64_t entries[512] = {0};
     size_t pages = vm_min(bytes / vm_os.page_size, sizeof entries / sizeof *entries);
     int fd = vm_os.is_confined() ? -1 : vm_os_open_read("/proc/self/pagemap");
     long n = -1;

@@ -459,7 +459,7 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
         first = page_at(c->zone, chunk_base(c) + ((size_t)bit << VM_FRAME_SHIFT));
     }
     vm_unlock(&vm_frames_lock);
-    if (opened)
+    if (opened && first)
         vm_huge_touch(first->start);
     return first;
 }
