@@ -87,7 +87,7 @@ static int look_into(struct dl_phdr_info *object, size_t size, void *arg)
         if (object->dlpi_phdr[i].p_type == PT_DYNAMIC)
             read_tables(object, (const ElfW(Dyn) *)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr), &t);
     uint32_t i = look_up(&t);
-    found->address = i ? object->dlpi_addr + t.symbols[i].st_value : 0;
+    found->address = i && t.symbols ? object->dlpi_addr + t.symbols[i].st_value : 0;
     return found->address != 0;
 }
 
