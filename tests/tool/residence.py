@@ -71,7 +71,8 @@ def check_rss(pid, moment):
     expect("%s: parts and residual" % moment, sum(account["parts"].values()) + account["residual"], account["rss"])
     rss = smaps_rss(pid)
     expect_between("%s: the residual of %d" % (moment, rss), account["residual"], -rss / 100, rss / 100)
-    expect_between("%s: RSS" % moment, account["rss"], rss * 0.99, rss * 1.01)
+    # the program may still touch a few pages on its way into the read() for the next line
+    expect_between("%s: RSS" % moment, account["rss"], rss * 0.99 - 65536, rss * 1.01)
     others = {}
     for mapping in account["mappings"]:
         others[mapping["part"]] = others.get(mapping["part"], 0) + mapping["bytes"]
