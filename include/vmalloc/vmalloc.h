@@ -38,12 +38,12 @@ struct vmalloc_stats {
     uint64_t heaps;                /* count: heaps of threads */
     uint64_t heaps_idle;           /* count: those whose thread has ended */
     /* Counted with VMALLOC_OPTIONS=stats=1 (or stats=FILE) only; else counted is 0, and so are these. */
-    uint64_t counted;              /* 1: calls are counted */
-    uint64_t calls;                /* blocks handed out, by malloc and its kin and by realloc when it moved a block */
-    uint64_t frees;                /* blocks taken back; derived: exact while no other thread is at work */
-    uint64_t reallocs;             /* calls of realloc with a block and a size */
-    uint64_t failures;             /* calls that failed for want of memory */
-    uint64_t peak_live_bytes;      /* small_live_bytes and large_live_bytes together, sampled: low by 1/16 or 64 KiB at most */
+    uint64_t counted;         /* 1: calls are counted */
+    uint64_t calls;           /* blocks handed out, by malloc and its kin and by realloc when it moved a block */
+    uint64_t frees;           /* blocks taken back; derived: exact while no other thread is at work */
+    uint64_t reallocs;        /* calls of realloc with a block and a size */
+    uint64_t failures;        /* calls that failed for want of memory */
+    uint64_t peak_live_bytes; /* of small and large blocks together, sampled: low by 1/16 or 64 KiB at most */
 };
 
 /* One size class; class 0 stands for large blocks. */
@@ -120,18 +120,18 @@ int vmalloc_tlb_start(const char *processor);
 void vmalloc_tlb_stop(void);
 
 struct vmalloc_tlb {
-    char preset[32];            /* the processor; "" when it was never started */
-    uint64_t threads;      /* that have a model */
-    uint64_t handed_out;   /* blocks: by malloc, calloc, aligned forms, operator new */
-    uint64_t zeroed;       /* of these by calloc */
-    uint64_t grown;        /* calls of realloc that succeeded */
-    uint64_t freed;        /* blocks */
-    uint64_t skipped;      /* events that could not be fed: in signal handlers, in threads past their end */
-    uint64_t references;   /* = l1_hits + l2_hits + misses */
+    char preset[32];     /* the processor; "" when it was never started */
+    uint64_t threads;    /* that have a model */
+    uint64_t handed_out; /* blocks: by malloc, calloc, aligned forms, operator new */
+    uint64_t zeroed;     /* of these by calloc */
+    uint64_t grown;      /* calls of realloc that succeeded */
+    uint64_t freed;      /* blocks */
+    uint64_t skipped;    /* events that could not be fed: in signal handlers, in threads past their end */
+    uint64_t references; /* = l1_hits + l2_hits + misses */
     uint64_t l1_hits;
     uint64_t l2_hits;
-    uint64_t misses;       /* page walks */
-    uint64_t table_reads;  /* entries of page tables that they read */
+    uint64_t misses;      /* page walks */
+    uint64_t table_reads; /* entries of page tables that they read */
 };
 
 /* The sum over threads since the start, while it runs too; bytes: sizeof *out.  0; or -1 and errno EINVAL: bytes is 0. */

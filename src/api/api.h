@@ -39,13 +39,9 @@ VM_INLINE void vm_api_free_fast(void *p, const char *call, void (*foreign)(void 
     struct vm_page *slab;
 
     switch (vm_free_hit(p, &slab)) {
-    case VM_FREE_DONE:
-        return;
-    case VM_FREE_FOREIGN:
-        foreign(p, slab);
-        return;
-    default:
-        vm_api_free(p, call);
+    case VM_FREE_DONE: return;
+    case VM_FREE_FOREIGN: foreign(p, slab); return;
+    default: vm_api_free(p, call);
     }
 }
 

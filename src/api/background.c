@@ -40,7 +40,8 @@ enum { OFF, NOT_READY, WANTED, BEING_MADE, RUNNING };
 size_t vm_background_from = SIZE_MAX;
 static uint32_t state;
 static bool refused; /* once, and said so; by the thread that says BEING_MADE */
-static struct vm_lock at_work = VM_LOCK_INIT(VM_RANK_START); /* what vm_background_hold() takes; before every other lock */
+static struct vm_lock at_work = VM_LOCK_INIT(
+    VM_RANK_START);   /* what vm_background_hold() takes; before every other lock */
 static pid_t process; /* whose thread it is, or will be: a child of vfork has our memory, but is another */
 
 static bool kept_something(void)
@@ -93,7 +94,8 @@ static void look(uint64_t decay_ns)
 static void *run(void *arg)
 {
     uint64_t decay_ns = vm_options.decay * NS_PER_MS;
-    uint64_t interval = vm_age_interval(decay_ns), rest = vm_options.pressure ? vm_min(interval, PRESSURE_NS) : interval;
+    uint64_t interval = vm_age_interval(decay_ns),
+             rest = vm_options.pressure ? vm_min(interval, PRESSURE_NS) : interval;
     struct pressure pressure = {.at = 0};
 
     (void)arg;
@@ -168,7 +170,7 @@ static bool holding_a_lock(void)
     const struct vm_heap *h = vm_heap_mine();
 
     return vm_lock_is_mine(&vm_frames_lock) || vm_lock_is_mine(&vm_extents_lock) || vm_lock_is_mine(&vm_heaps_lock)
-        || (h && vm_lock_is_mine(&h->lock));
+           || (h && vm_lock_is_mine(&h->lock));
 }
 
 VM_COLD void vm_background_make(void)

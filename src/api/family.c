@@ -107,10 +107,7 @@ ALIAS_AS(VM_HIDDEN, VM_API(malloc)) void *vm_own_malloc(size_t n);
 
 static VM_NOINLINE void free_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free()"); }
 
-VM_EXPORT void VM_API(free)(void *p)
-{
-    vm_api_free_fast(p, "free()", free_foreign);
-}
+VM_EXPORT void VM_API(free)(void *p) { vm_api_free_fast(p, "free()", free_foreign); }
 
 VM_EXPORT void *VM_API(calloc)(size_t count, size_t size)
 {
@@ -243,7 +240,10 @@ VM_EXPORT size_t VM_API(malloc_usable_size)(void *p)
     return p ? vm_heap_usable(p, "malloc_usable_size()", false) : 0;
 }
 
-static VM_NOINLINE void free_sized_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free_sized()"); }
+static VM_NOINLINE void free_sized_foreign(void *b, struct vm_page *slab)
+{
+    vm_api_free_foreign(b, slab, "free_sized()");
+}
 
 VM_EXPORT void VM_API(free_sized)(void *p, size_t n)
 {
@@ -251,7 +251,10 @@ VM_EXPORT void VM_API(free_sized)(void *p, size_t n)
     vm_api_free_fast(p, "free_sized()", free_sized_foreign);
 }
 
-static VM_NOINLINE void free_aligned_sized_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free_aligned_sized()"); }
+static VM_NOINLINE void free_aligned_sized_foreign(void *b, struct vm_page *slab)
+{
+    vm_api_free_foreign(b, slab, "free_aligned_sized()");
+}
 
 VM_EXPORT void VM_API(free_aligned_sized)(void *p, size_t align, size_t n)
 {
@@ -262,10 +265,7 @@ VM_EXPORT void VM_API(free_aligned_sized)(void *p, size_t align, size_t n)
 
 static VM_NOINLINE void cfree_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "cfree()"); }
 
-VM_EXPORT void VM_API(cfree)(void *p)
-{
-    vm_api_free_fast(p, "cfree()", cfree_foreign);
-}
+VM_EXPORT void VM_API(cfree)(void *p) { vm_api_free_fast(p, "cfree()", cfree_foreign); }
 
 VM_EXPORT int VM_API(malloc_trim)(size_t pad)
 {

@@ -81,15 +81,17 @@ void vm_feed_report(void)
     fill(&t);
     if (t.preset[0] == '\0')
         return;
-    struct vm_counts_tlb sum = {.references = t.references, .l1_hits = t.l1_hits, .l2_hits = t.l2_hits, .misses = t.misses};
+    struct vm_counts_tlb sum = {
+        .references = t.references, .l1_hits = t.l1_hits, .l2_hits = t.l2_hits, .misses = t.misses};
     vm_fmt(sum.preset, sizeof sum.preset, "%s", t.preset);
     vm_counts_tlb(&sum);
     if (vm_counting && strcmp(vm_options.stats, "1") != 0)
         return; /* who made the file for the counts will tell */
-    vm_warn("pid %d: tlb %s, fed with allocator events, 4 KiB pages: %zu references (%zu blocks handed out, %zu freed, %zu "
-            "grown), %zu level-1 hits, %zu level-2 hits, %zu misses",
-            vm_os_pid(), t.preset, (size_t)t.references, (size_t)t.handed_out, (size_t)t.freed, (size_t)t.grown,
-            (size_t)t.l1_hits, (size_t)t.l2_hits, (size_t)t.misses);
+    vm_warn(
+        "pid %d: tlb %s, fed with allocator events, 4 KiB pages: %zu references (%zu blocks handed out, %zu freed, %zu "
+        "grown), %zu level-1 hits, %zu level-2 hits, %zu misses",
+        vm_os_pid(), t.preset, (size_t)t.references, (size_t)t.handed_out, (size_t)t.freed, (size_t)t.grown,
+        (size_t)t.l1_hits, (size_t)t.l2_hits, (size_t)t.misses);
 }
 
 /* ---- The C interface ---- */

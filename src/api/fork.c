@@ -33,7 +33,8 @@ extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
 /* Below the heaps' locks, in the order of their ranks. */
-static struct vm_lock *const inner_locks[] = {&vm_purge_lock, &vm_extents_lock, &vm_frames_lock, &vm_mmu_lock, &vm_meta_lock};
+static struct vm_lock *const inner_locks[] = {&vm_purge_lock, &vm_extents_lock, &vm_frames_lock, &vm_mmu_lock,
+                                              &vm_meta_lock};
 #define INNER_LOCKS (sizeof inner_locks / sizeof *inner_locks)
 
 /* The rank of the innermost lock that we hold when a signal handler that interrupted us forks; VM_RANK_HEAP if none. */

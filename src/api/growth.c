@@ -30,10 +30,7 @@ static void read_cgroup(void)
         vm_lock_spin(false);
 }
 
-void vm_growth_changed(void)
-{
-    VM_STORE(&vm_growth_from, vm_min(VM_LOAD(&cgroup_from), VM_LOAD(&vm_background_from)));
-}
+void vm_growth_changed(void) { VM_STORE(&vm_growth_from, vm_min(VM_LOAD(&cgroup_from), VM_LOAD(&vm_background_from))); }
 
 void vm_growth_start(void)
 {

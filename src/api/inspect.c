@@ -44,7 +44,8 @@ VM_EXPORT int VM_API(vmalloc_stats_read)(struct vmalloc_stats *s, size_t bytes)
         own.counted = 1;
         own.reallocs = t.reallocs;
         own.failures = t.failures;
-        own.peak_live_bytes = vm_max(VM_LOAD(&vm_counts_process()->peak_live), own.small_live_bytes + own.large_live_bytes);
+        own.peak_live_bytes = vm_max(VM_LOAD(&vm_counts_process()->peak_live),
+                                     own.small_live_bytes + own.large_live_bytes);
     }
     for (unsigned id = 0; vm_counting && id < VM_CLASSES; id++) {
         struct vm_dump_class c = vm_dump_class(&f, &t, id);
@@ -67,7 +68,8 @@ VM_EXPORT int VM_API(vmalloc_class_read)(unsigned class_id, struct vmalloc_class
     vm_figures_read(&f);
     vm_counts_read(&t);
     struct vm_dump_class d = vm_dump_class(&f, &t, class_id);
-    struct vmalloc_class own = {d.block_bytes, d.slabs, d.slab_bytes, d.live_blocks, d.free_blocks, d.calls, d.frees, d.asked_bytes};
+    struct vmalloc_class own = {d.block_bytes, d.slabs, d.slab_bytes, d.live_blocks,
+                                d.free_blocks, d.calls, d.frees,      d.asked_bytes};
     return fill(c, bytes, &own, sizeof own);
 }
 

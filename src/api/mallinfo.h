@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 /* glibc's order of fields, which programs were compiled with. */
-#define VM_MALLINFO_FIELDS(type) type arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+#define VM_MALLINFO_FIELDS(type) \
+    type arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
 
 #ifndef __GLIBC__
 struct mallinfo {

@@ -60,8 +60,11 @@ extern void __tsan_init(void) __attribute__((weak));
 static VM_COLD _Noreturn void refuse(const char *sanitizer, const char *library)
 {
     char line[256];
-    size_t n = vm_fmt(line, sizeof line, "libvmalloc: the %s sanitizer of this program needs malloc for itself: run it without libvmalloc, "
-                      "or with LD_PRELOAD=\"%s libvmalloc.so\"\n", sanitizer, library);
+    size_t n = vm_fmt(
+        line, sizeof line,
+        "libvmalloc: the %s sanitizer of this program needs malloc for itself: run it without libvmalloc, "
+        "or with LD_PRELOAD=\"%s libvmalloc.so\"\n",
+        sanitizer, library);
     vm_os_end(line, n);
 }
 
@@ -82,9 +85,16 @@ static void refuse_sanitizers(void) {}
 static void refuse_instruments(void)
 {
     const struct vm_options *o = &vm_options;
-    const struct { const char *name; bool asked; } instrument[] = {
-        {"stats", o->stats[0] && strcmp(o->stats, "0") != 0}, {"trace", o->trace[0]}, {"sample", o->sample != 0},
-        {"vm", o->vm != 0}, {"vm_check", o->vm_check[0]}, {"tlb", o->tlb[0]},
+    const struct {
+        const char *name;
+        bool asked;
+    } instrument[] = {
+        {"stats", o->stats[0] && strcmp(o->stats, "0") != 0},
+        {"trace", o->trace[0]},
+        {"sample", o->sample != 0},
+        {"vm", o->vm != 0},
+        {"vm_check", o->vm_check[0]},
+        {"tlb", o->tlb[0]},
     };
 
     for (size_t i = 0; i < sizeof instrument / sizeof *instrument; i++)

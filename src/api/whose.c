@@ -66,7 +66,8 @@ static uint32_t look_up(const struct tables *t)
         return 0;
     }
     uint32_t buckets = t->gnu_hash[0], first = t->gnu_hash[1], words = t->gnu_hash[2], hash = hash_of(NAME);
-    const uint32_t *bucket = t->gnu_hash + 4 + words * (sizeof(ElfW(Addr)) / sizeof(uint32_t)), *chain = bucket + buckets;
+    const uint32_t *bucket = t->gnu_hash + 4 + words * (sizeof(ElfW(Addr)) / sizeof(uint32_t)),
+                   *chain = bucket + buckets;
     uint32_t i = buckets ? bucket[hash % buckets] : 0;
     for (; i >= first && i != 0; i++) {
         if ((chain[i - first] | 1) == (hash | 1) && defines(t, i))

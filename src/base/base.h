@@ -16,7 +16,8 @@
 #define VM_INLINE static inline __attribute__((always_inline))
 #define VM_NOINLINE __attribute__((noinline))
 #define VM_COLD __attribute__((noinline, cold))
-#define VM_COLD_DATA __attribute__((section(".bss.vm_cold"))) /* zero, and not touched by most programs: see src/cold.ld */
+#define VM_COLD_DATA \
+    __attribute__((section(".bss.vm_cold"))) /* zero, and not touched by most programs: see src/cold.ld */
 #define VM_HIDDEN __attribute__((visibility("hidden")))
 #define VM_EXPORT __attribute__((visibility("default")))
 #define VM_ALIGNED(n) __attribute__((aligned(n)))

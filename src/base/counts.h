@@ -32,7 +32,7 @@ struct vm_counts_heap {
     uint64_t process;  /* number of the cell of its process */
     uint64_t reallocs; /* calls of realloc with a block and a size; those that moved count as a block handed out, too */
     uint64_t failures; /* calls that returned NULL for want of memory */
-    uint64_t slot[VM_COUNTS_SLOTS];                    /* blocks handed out for requests of no special alignment */
+    uint64_t slot[VM_COUNTS_SLOTS];                     /* blocks handed out for requests of no special alignment */
     struct vm_counts_class of_class[VM_COUNTS_CLASSES]; /* all others */
 };
 
@@ -44,23 +44,23 @@ struct vm_counts_process {
     char command[16]; /* cut to 15 characters */
 
     /* The sample, and what is derived from all of them.  Bytes unless said otherwise. */
-    uint64_t samples;       /* count */
-    uint64_t peak_live;     /* live blocks, by the sizes of their classes, and large ones, at most */
-    uint64_t peak_space;    /* slab_space, frames_free, large_live and large_kept when live was at the peak */
-    uint64_t live;          /* the same now */
-    uint64_t large_live;    /* large blocks */
-    uint64_t large_count;   /* count */
-    uint64_t large_kept;    /* free extents with pages */
-    uint64_t slab_space;    /* slabs */
-    uint64_t frames_free;   /* free frames with pages */
-    uint64_t metadata;      /* mapped */
-    uint64_t heaps;         /* count */
-    uint64_t minor_faults;  /* count; as getrusage says, as the next two */
-    uint64_t major_faults;  /* count */
-    uint64_t rss_peak;      /* of the process, with what it inherited of the one that executed it */
-    uint64_t born_large;    /* count: large blocks that were live when it was forked */
-    struct vm_counts_tlb {  /* written at exit with the option tlb; 4 KiB pages, fed with allocator events */
-        char preset[24];    /* of the processor; "": none */
+    uint64_t samples;      /* count */
+    uint64_t peak_live;    /* live blocks, by the sizes of their classes, and large ones, at most */
+    uint64_t peak_space;   /* slab_space, frames_free, large_live and large_kept when live was at the peak */
+    uint64_t live;         /* the same now */
+    uint64_t large_live;   /* large blocks */
+    uint64_t large_count;  /* count */
+    uint64_t large_kept;   /* free extents with pages */
+    uint64_t slab_space;   /* slabs */
+    uint64_t frames_free;  /* free frames with pages */
+    uint64_t metadata;     /* mapped */
+    uint64_t heaps;        /* count */
+    uint64_t minor_faults; /* count; as getrusage says, as the next two */
+    uint64_t major_faults; /* count */
+    uint64_t rss_peak;     /* of the process, with what it inherited of the one that executed it */
+    uint64_t born_large;   /* count: large blocks that were live when it was forked */
+    struct vm_counts_tlb { /* written at exit with the option tlb; 4 KiB pages, fed with allocator events */
+        char preset[24];   /* of the processor; "": none */
         uint64_t references, l1_hits, l2_hits, misses; /* count */
     } tlb;
     uint32_t live_blocks[VM_COUNTS_CLASSES];   /* handed out, or on their way home in a message */
@@ -72,12 +72,12 @@ struct vm_counts_process {
 
 struct vm_counts_file {
     uint64_t magic;
-    uint64_t cell_bytes;   /* VM_COUNTS_CELL */
-    uint64_t first_cell;   /* offset of cell 1 from the start of the area; there is no cell 0 */
-    uint64_t cells;        /* that there is room for */
-    uint64_t next;         /* number of the next cell to take; above `cells`: some found no room and are not counted */
-    uint64_t classes;      /* VM_COUNTS_CLASSES */
-    uint64_t slots;        /* VM_COUNTS_SLOTS */
+    uint64_t cell_bytes; /* VM_COUNTS_CELL */
+    uint64_t first_cell; /* offset of cell 1 from the start of the area; there is no cell 0 */
+    uint64_t cells;      /* that there is room for */
+    uint64_t next;       /* number of the next cell to take; above `cells`: some found no room and are not counted */
+    uint64_t classes;    /* VM_COUNTS_CLASSES */
+    uint64_t slots;      /* VM_COUNTS_SLOTS */
     uint64_t reserved;
     uint32_t class_size[VM_COUNTS_CLASSES]; /* bytes */
 };

@@ -16,11 +16,13 @@ struct vm_fact {
 };
 _Static_assert(sizeof(struct vm_fact) == 32, "the layout of what other processes read");
 
+/* clang-format off */
 #define VM_FACT_STRUCT(label, type) {#label, sizeof(type), 0}
 #define VM_FACT_FIELD(label, type, member) {#label "." #member, sizeof(((type *)0)->member), offsetof(type, member)}
 #define VM_FACT_NUMBER(label, number) {"#" #label, 0, (number)}
 #define VM_FACT_ROOT(label, variable) {"&" #label, sizeof(variable), (uintptr_t)&(variable)}
 #define VM_FACT_END {"", 0, 0}
+/* clang-format on */
 
 /* A table lies in .data, writable: so it is in core files, and the loader may put addresses in. */
 #define VM_FACTS __attribute__((used)) struct vm_fact

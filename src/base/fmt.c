@@ -40,9 +40,7 @@ size_t vm_vfmt(char *buf, size_t cap, const char *fmt, va_list ap)
             continue;
         }
         switch (*++fmt) {
-        case 's':
-            put_string(&o, va_arg(ap, const char *));
-            break;
+        case 's': put_string(&o, va_arg(ap, const char *)); break;
         case 'p':
             put_string(&o, "0x");
             put_number(&o, (uintptr_t)va_arg(ap, void *), 16);
@@ -58,8 +56,7 @@ size_t vm_vfmt(char *buf, size_t cap, const char *fmt, va_list ap)
             fmt++; /* the 'u' of %zu */
             put_number(&o, va_arg(ap, size_t), 10);
             break;
-        default:
-            put(&o, *fmt);
+        default: put(&o, *fmt);
         }
     }
     if (cap > 0)

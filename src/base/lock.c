@@ -11,7 +11,8 @@
 #define SPINS 100
 
 static __thread uint32_t self __attribute__((tls_model("initial-exec")));
-static __thread struct vm_lock *awaited __attribute__((tls_model("initial-exec"))); /* what lock_contended() waits for */
+static __thread struct vm_lock *awaited
+    __attribute__((tls_model("initial-exec"))); /* what lock_contended() waits for */
 static uint32_t last_self;
 
 uint32_t vm_thread_self(void)

@@ -30,10 +30,12 @@ enum vm_lock_rank {
 struct vm_lock {
     uint32_t word;
     uint32_t rank; /* const: enum vm_lock_rank, for the reader and the debugger */
-    bool kept;     /* not taken by the fork that is under way: held by its thread before, or not to be had; under the gate */
+    bool kept;     /* not taken by the fork under way: its thread held it, or it was not to be had; under the gate */
 };
 
+/* clang-format off */
 #define VM_LOCK_INIT(r) {0, (r), false}
+/* clang-format on */
 
 /* A number that is this thread's alone while it lives (until 2^31 threads have come and gone); never 0.  The same in the
    child of its fork. */

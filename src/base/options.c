@@ -23,7 +23,10 @@ static bool read_number(const char *s, size_t *value)
     for (; *s >= '0' && *s <= '9'; s++)
         if (__builtin_mul_overflow(n, (size_t)10, &n) || __builtin_add_overflow(n, (size_t)(*s - '0'), &n))
             return false;
-    size_t unit = *s == 'K' || *s == 'k' ? VM_KIB : *s == 'M' || *s == 'm' ? VM_MIB : *s == 'G' || *s == 'g' ? VM_GIB : 0;
+    size_t unit = *s == 'K' || *s == 'k'   ? VM_KIB
+                  : *s == 'M' || *s == 'm' ? VM_MIB
+                  : *s == 'G' || *s == 'g' ? VM_GIB
+                                           : 0;
     if (unit) {
         if (__builtin_mul_overflow(n, unit, &n))
             return false;
@@ -43,17 +46,17 @@ static bool set_option(const char *name, const char *value)
 {
     size_t n = 0;
 
-#define OPTION(opt, init, low, high, help)                                                                             \
-    if (strcmp(name, #opt) == 0) {                                                                                     \
-        if (!read_number(value, &n) || n + 1 < (low) + 1 || n > (high))                                                \
-            return bad_range(name, low, high);                                                                         \
-        vm_options.opt = n;                                                                                            \
-        return true;                                                                                                   \
+#define OPTION(opt, init, low, high, help) \
+    if (strcmp(name, #opt) == 0) { \
+        if (!read_number(value, &n) || n + 1 < (low) + 1 || n > (high)) \
+            return bad_range(name, low, high); \
+        vm_options.opt = n; \
+        return true; \
     }
-#define OPTION_STRING(opt, help)                                                                                       \
-    if (strcmp(name, #opt) == 0) {                                                                                     \
-        strcpy(vm_options.opt, value); /* fits: one item is shorter than the field */                                  \
-        return true;                                                                                                   \
+#define OPTION_STRING(opt, help) \
+    if (strcmp(name, #opt) == 0) { \
+        strcpy(vm_options.opt, value); /* fits: one item is shorter than the field */ \
+        return true; \
     }
 #include "base/options.def"
 #undef OPTION

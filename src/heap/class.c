@@ -5,6 +5,7 @@
 
 #include "page/page.h"
 
+/* clang-format off */
 #define LEAST(n) ((n) <= 32768 ? 4 : (n) <= 65536 ? 3 : 2)
 #define FITS(n, f) ((f) * VM_FRAME_BYTES / (n) >= LEAST(n) && (f) * VM_FRAME_BYTES % (n) * 14 <= (f) * VM_FRAME_BYTES)
 #define FRAMES(n)                                                                                                      \
@@ -34,6 +35,7 @@ const struct vm_class vm_classes[VM_CLASSES] = {
     DOUBLING(256u), DOUBLING(512u), DOUBLING(1024u), DOUBLING(2048u), DOUBLING(4096u),
     DOUBLING(8192u), DOUBLING(16384u), DOUBLING(32768u), DOUBLING(65536u),
 };
+/* clang-format on */
 
 unsigned vm_class_of_aligned(size_t n, size_t align)
 {

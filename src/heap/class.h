@@ -6,13 +6,13 @@
 
 #include "base/base.h"
 
-#define VM_CLASSES 89            /* ids 0 (unused) to 88 */
-#define VM_BLOCK_MIN 16          /* bytes; also the alignment of every block */
-#define VM_SMALL_LIMIT 131072    /* requests below it come from slabs, the others from mmap */
-#define VM_SLAB_ALIGN_MAX 65536  /* largest alignment a slab can give */
-#define VM_LINEAR_MAX 256        /* 16-byte steps up to here */
-#define VM_LINEAR_IDS 16         /* ids 1 to 16 */
-#define VM_STEPS_LOG2 3          /* eight classes a doubling */
+#define VM_CLASSES 89           /* ids 0 (unused) to 88 */
+#define VM_BLOCK_MIN 16         /* bytes; also the alignment of every block */
+#define VM_SMALL_LIMIT 131072   /* requests below it come from slabs, the others from mmap */
+#define VM_SLAB_ALIGN_MAX 65536 /* largest alignment a slab can give */
+#define VM_LINEAR_MAX 256       /* 16-byte steps up to here */
+#define VM_LINEAR_IDS 16        /* ids 1 to 16 */
+#define VM_STEPS_LOG2 3         /* eight classes a doubling */
 
 struct vm_class {
     uint64_t magic;    /* see vm_block_index() */

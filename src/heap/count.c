@@ -20,11 +20,11 @@
 _Static_assert(VM_COUNTS_CLASSES == VM_CLASSES && VM_COUNTS_SLOTS == VM_DIRECT_SLOTS, "base/counts.h says the same");
 
 bool vm_counting;
-static struct vm_counts_file *area;       /* const: after start-up */
-static struct vm_counts_process *process; /* const: but for the child of a fork */
-static struct vm_counts_heap *homeless;   /* for calls of threads without a heap; updated atomically */
+static struct vm_counts_file *area;             /* const: after start-up */
+static struct vm_counts_process *process;       /* const: but for the child of a fork */
+static struct vm_counts_heap *homeless;         /* for calls of threads without a heap; updated atomically */
 static VM_COLD_DATA struct vm_counts_heap lost; /* for heaps that found no room at all; nobody reads it */
-static bool sampling;                     /* somebody is */
+static bool sampling;                           /* somebody is */
 
 VM_FACTS vm_count_facts[] = {VM_FACT_ROOT(counts, area), VM_FACT_ROOT(counts_process, process), VM_FACT_END};
 

@@ -16,7 +16,7 @@ struct vm_tap {
     struct vm_page *direct[VM_DIRECT_SLOTS]; /* as the heap's, and true */
     struct vm_page *current[VM_CLASSES];
     struct vm_counts_heap *counts; /* never NULL while a thread uses the heap */
-    int64_t budget;                /* bytes of free blocks that this heap may still refill with before a sample is due */
+    int64_t budget; /* bytes of free blocks that this heap may still refill with before a sample is due */
 };
 
 /* const: after start-up. */

@@ -226,7 +226,8 @@ static void *move(void *p, struct vm_page *slab, size_t old, size_t n, const cha
 {
     void *q = NULL;
 
-    if (slab && old >= STEPS_FROM && n > old && n - old < old / 2 && n < VM_SMALL_LIMIT) /* a small request stays small */
+    if (slab && old >= STEPS_FROM && n > old && n - old < old / 2
+        && n < VM_SMALL_LIMIT) /* a small request stays small */
         q = try_alloc(vm_min(n + n / GROWTH_SHARE, (size_t)VM_SMALL_LIMIT - 1), VM_BLOCK_MIN, false);
     if (!q)
         q = VM_INSTRUMENT && vm_tls->tap ? vm_tap_any_hit(vm_tls->tap, n, VM_BLOCK_MIN) : vm_malloc_hit(n);

@@ -43,7 +43,7 @@ struct vm_heap {
     /* Read by the hit paths: the slab to pop for (n + 15) / 16, and by class; vm_slab_none where there is none. */
     struct vm_page *direct[VM_DIRECT_SLOTS];
     struct vm_page *current[VM_CLASSES];
-    struct vm_heap *real; /* const: itself; of a front (instrumentation) the heap behind it; NULL of the constant ones */
+    struct vm_heap *real; /* const: itself; of a front (instrumentation) the heap behind it; NULL of constants */
     struct vm_tap *tap;   /* const: NULL unless calls are counted; then it has the true entries, see count.h */
 
     /* Owner's, or the lock holder's while idle. */
@@ -128,9 +128,9 @@ void vm_heaps_collect(void);
 extern void (*vm_thread_begin_hook)(void);
 
 struct vm_heaps_stats {
-    size_t heaps, idle;       /* count */
-    size_t slab_bytes;        /* carved blocks of all slabs */
-    size_t used_bytes;        /* handed out, or on its way home as a message */
+    size_t heaps, idle; /* count */
+    size_t slab_bytes;  /* carved blocks of all slabs */
+    size_t used_bytes;  /* handed out, or on its way home as a message */
 };
 void vm_heaps_stats(struct vm_heaps_stats *s);
 

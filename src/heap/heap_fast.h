@@ -37,7 +37,10 @@ VM_INLINE void *vm_slab_hit(struct vm_page *slab)
 }
 
 /* Fast: align is a power of two.  Class 0, for what no slab serves, always misses. */
-VM_INLINE void *vm_aligned_hit(size_t n, size_t align) { return vm_slab_hit(vm_tls->current[vm_class_of_aligned(n, align)]); }
+VM_INLINE void *vm_aligned_hit(size_t n, size_t align)
+{
+    return vm_slab_hit(vm_tls->current[vm_class_of_aligned(n, align)]);
+}
 
 VM_INLINE void *vm_malloc_hit(size_t n) { return vm_slab_hit(vm_slab_for(vm_tls, n)); }
 
@@ -56,7 +59,9 @@ VM_INLINE void *vm_tap_hit(struct vm_tap *tap, size_t n)
 /* The same for the others. */
 VM_INLINE void *vm_tap_class_hit(struct vm_tap *tap, size_t n, size_t align)
 {
-    unsigned class_id = n >= VM_SMALL_LIMIT ? 0 : align <= VM_BLOCK_MIN ? vm_class_of(n) : vm_class_of_aligned(n, align);
+    unsigned class_id = n >= VM_SMALL_LIMIT     ? 0
+                        : align <= VM_BLOCK_MIN ? vm_class_of(n)
+                                                : vm_class_of_aligned(n, align);
     void *p = vm_slab_hit(tap->current[class_id]);
 
     if (VM_LIKELY(p != NULL))
@@ -89,7 +94,8 @@ VM_INLINE enum vm_free_verdict vm_free_hit(void *p, struct vm_page **slab_out)
     if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
         return VM_FREE_MISS;
     struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
-    if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1)) >= VM_PEEK(&slab->carved)))
+    if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1))
+                    >= VM_PEEK(&slab->carved)))
         return VM_FREE_MISS;
     *slab_out = slab;
     if (VM_UNLIKELY(VM_PEEK(&slab->owner) != vm_tls))

@@ -70,5 +70,6 @@ void vm_misuse(const void *p, const char *call, bool freeing)
     if (points_into_stack(p))
         vm_fatal("%s: %p is not from libvmalloc: it points into the stack", call, (void *)(uintptr_t)p);
     vm_fatal("%s: %p is not from libvmalloc: it comes from another allocator, from before libvmalloc was loaded, or is "
-             "no heap address", call, (void *)(uintptr_t)p);
+             "no heap address",
+             call, (void *)(uintptr_t)p);
 }

@@ -21,7 +21,7 @@
 /* Free units of a slab are looked for when at most this many blocks a page, and half of all, are out: with more, at
    random places, hardly a page (e^-3 = 5 %) has none. */
 #define SPARSE_PER_PAGE 3
-#define UNITS 64             /* bits of vm_page.absent */
+#define UNITS 64 /* bits of vm_page.absent */
 
 /* Bytes that the last slab of the class to fill up, or to become empty, came to touch: a guess at what the next will.
    By any thread, without a lock. */
@@ -63,8 +63,14 @@ static size_t unit_bytes(const struct vm_page *slab)
 }
 
 /* The first block that begins at an offset or after it. */
-static size_t first_block_from(const struct vm_page *slab, size_t offset) { return (offset + slab->size - 1) / slab->size; }
-static struct vm_block *block_at(const struct vm_page *slab, size_t index) { return (struct vm_block *)(slab->start + index * slab->size); }
+static size_t first_block_from(const struct vm_page *slab, size_t offset)
+{
+    return (offset + slab->size - 1) / slab->size;
+}
+static struct vm_block *block_at(const struct vm_page *slab, size_t index)
+{
+    return (struct vm_block *)(slab->start + index * slab->size);
+}
 
 /* Blocks to give life to: a page of them, or what is resident anyway. */
 static size_t next_batch(const struct vm_page *slab)
@@ -83,7 +89,7 @@ VM_UNSANITIZED bool vm_slab_is_out(const struct vm_page *slab, size_t index)
     const volatile struct vm_block *b = (const volatile struct vm_block *)(slab->start + offset);
 
     return !(*(const volatile uint64_t *)&slab->absent >> offset / unit_bytes(slab) & 1)
-        && b->seal != (vm_secret ^ (uintptr_t)b ^ (uintptr_t)b->next);
+           && b->seal != (vm_secret ^ (uintptr_t)b ^ (uintptr_t)b->next);
 }
 
 /* Pages of the slab that were returned are wanted again; or it became empty so soon that its frames would have gone back
@@ -301,7 +307,8 @@ static void dropped_to_free(struct vm_page *slab, size_t unit, size_t from, size
 /* Returns what is resident behind the blocks with life; bytes returned. */
 static size_t return_tail(struct vm_page *slab)
 {
-    size_t from = vm_align_up(slab->carved * slab->size, vm_os.page_size), end = vm_align_down(slab->resident, vm_os.page_size);
+    size_t from = vm_align_up(slab->carved * slab->size, vm_os.page_size),
+           end = vm_align_down(slab->resident, vm_os.page_size);
 
     if (end <= from || vm_os.purge((char *)slab->start + from, end - from) != 0)
         return 0;
@@ -549,7 +556,8 @@ static long free_length(const struct vm_page *slab)
 
     for (const struct vm_block *b = slab->free; b != VM_BLOCK_END; b = b->next, n++) {
         size_t offset = (uintptr_t)b - slab->start;
-        if (offset / slab->size >= slab->carved || offset % slab->size != 0 || n > (long)slab->carved || !vm_is_sealed(b))
+        if (offset / slab->size >= slab->carved || offset % slab->size != 0 || n > (long)slab->carved
+            || !vm_is_sealed(b))
             return -1;
     }
     return n;
@@ -573,11 +581,10 @@ bool vm_slab_check(const struct vm_page *slab)
     if (n < 0 || slab->carved > slab->capacity || vm_slab_out(slab) + (size_t)n + absent_blocks(slab) != slab->carved)
         return false;
     switch (slab->state) {
-    case VM_SLAB_CURRENT:
-        return slab->bias >= -is_quiet(slab);
-    case VM_SLAB_PARTIAL:
-        return slab->held > 0 && slab->bias >= -is_quiet(slab) && (n > 0 || has_room(slab));
+    case VM_SLAB_CURRENT: return slab->bias >= -is_quiet(slab);
+    case VM_SLAB_PARTIAL: return slab->held > 0 && slab->bias >= -is_quiet(slab) && (n > 0 || has_room(slab));
     default:
-        return slab->held > 0 && slab->bias == (int)(slab->capacity - slab->wake) && !has_room(slab) && !slab->aside_bytes;
+        return slab->held > 0 && slab->bias == (int)(slab->capacity - slab->wake) && !has_room(slab)
+               && !slab->aside_bytes;
     }
 }

@@ -15,8 +15,10 @@
 
 const struct vm_block vm_block_end;
 const struct vm_page vm_slab_none = {.free = (struct vm_block *)&vm_block_end};
-const struct vm_heap vm_heap_none = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = {[0 ... VM_CLASSES - 1] = NONE}};
-const struct vm_heap vm_heap_gone = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = {[0 ... VM_CLASSES - 1] = NONE}};
+const struct vm_heap vm_heap_none = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE},
+                                     .current = {[0 ... VM_CLASSES - 1] = NONE}};
+const struct vm_heap vm_heap_gone = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE},
+                                     .current = {[0 ... VM_CLASSES - 1] = NONE}};
 
 __thread struct vm_heap *vm_tls = (struct vm_heap *)&vm_heap_none;
 struct vm_lock vm_heaps_lock = VM_LOCK_INIT(VM_RANK_HEAPS);
@@ -25,7 +27,7 @@ void (*vm_thread_begin_hook)(void);
 static struct vm_heap *all_heaps; /* newest first; written under vm_heaps_lock, read by anyone */
 static struct vm_list idle_heaps; /* under vm_heaps_lock */
 static size_t idle_count;
-static unsigned live_count; /* heaps in state LIVE; written under vm_heaps_lock */
+static unsigned live_count;         /* heaps in state LIVE; written under vm_heaps_lock */
 static struct vm_heap *shared_heap; /* for threads past their end; const: once made */
 static unsigned instrumented;       /* how many want fronts; relaxed */
 
@@ -80,7 +82,10 @@ static struct vm_heap *front_of(struct vm_heap *h)
 }
 
 /* Slow: the thread uses its heap itself, or through a front, as is wanted now. */
-static VM_COLD void change_face(struct vm_heap *h) { vm_tls = VM_INSTRUMENT && VM_LOAD(&instrumented) > 0 ? front_of(h) : h; }
+static VM_COLD void change_face(struct vm_heap *h)
+{
+    vm_tls = VM_INSTRUMENT && VM_LOAD(&instrumented) > 0 ? front_of(h) : h;
+}
 
 void vm_heaps_instrument(bool on)
 {
@@ -144,7 +149,6 @@ struct vm_heap *vm_heap_mine(void)
     }
     return h == &vm_heap_gone ? NULL : begin_thread();
 }
-
 
 struct vm_heap *vm_heap_shared(void)
 {
@@ -328,7 +332,7 @@ static void check_slab(struct vm_page *slab, void *arg)
 
     if (slab->owner == c->mine || slab->owner->state == VM_HEAP_IDLE)
         c->good = c->good && vm_slab_check(slab)
-            && (slab->state != VM_SLAB_CURRENT || vm_heap_currents(slab->owner)[slab->class_id] == slab);
+                  && (slab->state != VM_SLAB_CURRENT || vm_heap_currents(slab->owner)[slab->class_id] == slab);
 }
 
 bool vm_heap_check(void)

@@ -19,7 +19,7 @@ enum vm_found_kind {
 struct vm_found {
     uintptr_t start;
     size_t bytes;
-    uint8_t kind;  /* enum vm_found_kind */
+    uint8_t kind;     /* enum vm_found_kind */
     uint8_t class_id; /* 0: large, or no block */
     bool large;
 };

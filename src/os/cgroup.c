@@ -44,14 +44,16 @@ static bool find_path(const char *membership, const char *controller, char path[
 
     for (const char *line = membership; *line; line = strchr(line, '\n') + 1) {
         size_t end = strcspn(line, "\n");
-        const char *names = memchr(line, ':', end), *at = names ? memchr(names + 1, ':', end - (size_t)(names + 1 - line)) : NULL;
+        const char *names = memchr(line, ':', end),
+                   *at = names ? memchr(names + 1, ':', end - (size_t)(names + 1 - line)) : NULL;
         if (!line[end])
             return false; /* cut off */
         if (!at)
             continue;
         size_t path_length = (size_t)(line + end - (at + 1));
         for (const char *name = names + 1; name <= at; name += strcspn(name, ",:") + 1)
-            if (strcspn(name, ",:") == length && memcmp(name, controller, length) == 0 && path_length < VM_CGROUP_PATH) {
+            if (strcspn(name, ",:") == length && memcmp(name, controller, length) == 0
+                && path_length < VM_CGROUP_PATH) {
                 memcpy(path, at + 1, path_length);
                 path[path_length == 1 ? 0 : path_length] = '\0';
                 return true;
@@ -99,7 +101,8 @@ static void lower_by_quota(size_t *limit, const char *folder, const char *quota_
 }
 
 /* From the group at root + path up to the root itself. */
-static void each_folder(const char *root, const char *path, void (*f)(const char *folder, struct vm_cgroup *g), struct vm_cgroup *g)
+static void each_folder(const char *root, const char *path, void (*f)(const char *folder, struct vm_cgroup *g),
+                        struct vm_cgroup *g)
 {
     char folder[VM_CGROUP_PATH];
     size_t root_length = strlen(root);

@@ -52,7 +52,10 @@ static long call_kernel(long number, long a, long b, long c, long d, long e)
     register long r10 __asm__("r10") = d;
     register long r8 __asm__("r8") = e;
     register long r9 __asm__("r9") = 0;
-    __asm__ volatile("syscall" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+    __asm__ volatile("syscall"
+                     : "+a"(number)
+                     : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
     return number;
 #else /* aarch64 */
     register long x8 __asm__("x8") = number;
@@ -247,8 +250,9 @@ static long os_read_file(const char *path, char *buf, size_t cap)
 
 static bool os_is_confined(void) { return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0; }
 
-struct vm_os vm_os = {os_sbrk, os_map, os_unmap, os_remap, os_purge, os_dump, os_protect,
-                      os_huge, os_resident, os_thp_setting, os_now, os_now_precise, os_read_file, os_is_confined, 4096};
+struct vm_os vm_os = {os_sbrk, os_map,         os_unmap,     os_remap,       os_purge,
+                      os_dump, os_protect,     os_huge,      os_resident,    os_thp_setting,
+                      os_now,  os_now_precise, os_read_file, os_is_confined, 4096};
 
 void vm_os_start(void)
 {
@@ -319,8 +323,8 @@ bool vm_os_remove_marked(const char *path, const void *mark, size_t bytes)
     if (fd < 0)
         return false;
     bool ours = bytes <= sizeof start && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid()
-        && st.st_nlink == 1 && (st.st_mode & 077) == 0 && read(fd, start, bytes) == (ssize_t)bytes
-        && memcmp(start, mark, bytes) == 0;
+                && st.st_nlink == 1 && (st.st_mode & 077) == 0 && read(fd, start, bytes) == (ssize_t)bytes
+                && memcmp(start, mark, bytes) == 0;
     close(fd);
     return ours && unlink(path) == 0;
 }
@@ -467,7 +471,8 @@ struct scan {
 int vm_os_page_kind(int pagemap, uintptr_t page)
 {
     struct scan_region region = {0, 0, 0};
-    struct scan s = {.size = sizeof s, .start = page, .end = page + vm_os.page_size, .vec = (uintptr_t)&region, .vec_len = 1};
+    struct scan s = {
+        .size = sizeof s, .start = page, .end = page + vm_os.page_size, .vec = (uintptr_t)&region, .vec_len = 1};
 
     s.any_of = s.returned = VM_OS_PAGE_ZERO | VM_OS_PAGE_HUGE;
     int found = ioctl(pagemap, _IOWR('f', 16, struct scan), &s);

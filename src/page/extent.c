@@ -26,25 +26,25 @@
 #include "reclaim/policy.h"
 #include "vm/mmu.h"
 
-#define GROW_SHARE 8               /* map 1/8 of what is mapped ahead of need ... */
-#define GROW_MAX (32 * VM_MIB)     /* ... at most this */
-#define GROW_MIN (2 * VM_MIB)      /* ... and nothing below this */
-#define CLEAN_MAX (64 * VM_MIB)    /* address space kept that holds no pages */
-#define FIT_CANDIDATES 8           /* extents looked at for an aligned request */
-#define SPARES_PER_CHUNK 30        /* descriptors taken from the metadata at a time */
+#define GROW_SHARE 8            /* map 1/8 of what is mapped ahead of need ... */
+#define GROW_MAX (32 * VM_MIB)  /* ... at most this */
+#define GROW_MIN (2 * VM_MIB)   /* ... and nothing below this */
+#define CLEAN_MAX (64 * VM_MIB) /* address space kept that holds no pages */
+#define FIT_CANDIDATES 8        /* extents looked at for an aligned request */
+#define SPARES_PER_CHUNK 30     /* descriptors taken from the metadata at a time */
 #define FREED_LATELY 64
-#define WARM_MAX 8                 /* extents freed last that wait for a request of their very size */
-#define WITNESS_LOOKS 4            /* 2 MiB pieces of an extent looked at for pages that were never touched */
+#define WARM_MAX 8                    /* extents freed last that wait for a request of their very size */
+#define WITNESS_LOOKS 4               /* 2 MiB pieces of an extent looked at for pages that were never touched */
 #define META_PER_EXTENT (64 * VM_KIB) /* more than entering one takes: descriptors and the tables of its two ends */
 
 struct vm_lock vm_extents_lock = VM_LOCK_INIT(VM_RANK_EXTENTS);
 
 /* All below: guarded by vm_extents_lock. */
 static struct vm_tree dirty_tree, clean_tree;
-static struct vm_list dirty_list; /* oldest first */
+static struct vm_list dirty_list;        /* oldest first */
 static struct vm_extent *warm[WARM_MAX]; /* oldest first; counted in dirty_bytes */
 static unsigned warm_count;
-static struct vm_list spares;     /* unused descriptors */
+static struct vm_list spares; /* unused descriptors */
 static unsigned spare_count;
 static size_t live_bytes, dirty_bytes, clean_bytes, live_count;
 static struct vm_keep keep;
@@ -260,7 +260,7 @@ static bool use_free(struct vm_extent **taken, size_t size, size_t align)
         return false;
     vm_mmu_begin();
     unsigned need = vm_mmu_need(e->base, 1) + vm_mmu_need(e->base + e->size - 1, 1) + vm_mmu_need(at, 1)
-        + vm_mmu_need(at - 1, 1) + vm_mmu_need(at + size, 1) + vm_mmu_need(at + size - 1, 1);
+                    + vm_mmu_need(at - 1, 1) + vm_mmu_need(at + size, 1) + vm_mmu_need(at + size - 1, 1);
     if (!vm_mmu_reserve(need)) {
         vm_mmu_end();
         return false;
@@ -494,8 +494,8 @@ static void return_clean(size_t target)
 /* Where huge pages are a question at all: in large programs, by themselves, on systems that have them. */
 static bool asks_for_huge(size_t size)
 {
-    return size >= VM_THP_EXTENT_MIN && live_bytes + vm_frames_used() >= VM_THP_HEAP_MIN && vm_huge_mode() == VM_THP_AUTO
-        && vm_huge_system() == VM_THP_SYSTEM_MADVISE;
+    return size >= VM_THP_EXTENT_MIN && live_bytes + vm_frames_used() >= VM_THP_HEAP_MIN
+           && vm_huge_mode() == VM_THP_AUTO && vm_huge_system() == VM_THP_SYSTEM_MADVISE;
 }
 
 /* Looks where a live extent was touched, as long as that tells anything: it was handed out without a page.  Before its end
@@ -536,7 +536,8 @@ static void touch_huge(struct vm_extent *e)
     uintptr_t at = vm_align_up(e->base, VM_THP_BYTES);
     uint64_t ns = UINT64_MAX;
 
-    for (unsigned i = 0; i < VM_THP_COST_LOOKS && at + VM_THP_BYTES <= e->base + e->size && ns > VM_THP_COST_MAX_NS; i++) {
+    for (unsigned i = 0; i < VM_THP_COST_LOOKS && at + VM_THP_BYTES <= e->base + e->size && ns > VM_THP_COST_MAX_NS;
+         i++) {
         ns = vm_huge_time_touch(at);
         at += VM_THP_BYTES;
         vm_lock_outer(&vm_extents_lock);
@@ -867,8 +868,8 @@ static bool check_node(const struct vm_tree_node *n, enum vm_extent_state state,
     struct vm_extent *above = extent_named_at(e->base + e->size);
     *bytes += e->size;
     return e->state == state && n->key == e->size && n->order == e->base && extent_named_at(e->base) == e
-        && extent_named_at(e->base + e->size - 1) == e && !(above && above->state == state && above->huge == e->huge)
-        && check_node(n->left, state, bytes) && check_node(n->right, state, bytes);
+           && extent_named_at(e->base + e->size - 1) == e && !(above && above->state == state && above->huge == e->huge)
+           && check_node(n->left, state, bytes) && check_node(n->right, state, bytes);
 }
 
 bool vm_extent_check(void)
@@ -877,8 +878,8 @@ bool vm_extent_check(void)
 
     vm_lock_outer(&vm_extents_lock);
     bool good = vm_tree_check(&dirty_tree) >= 0 && vm_tree_check(&clean_tree) >= 0
-        && check_node(dirty_tree.root, VM_EXTENT_DIRTY, &dirty) && check_node(clean_tree.root, VM_EXTENT_CLEAN, &clean)
-        && clean == clean_bytes;
+                && check_node(dirty_tree.root, VM_EXTENT_DIRTY, &dirty)
+                && check_node(clean_tree.root, VM_EXTENT_CLEAN, &clean) && clean == clean_bytes;
     for (unsigned i = 0; i < warm_count; i++) {
         good = good && warm[i]->state == VM_EXTENT_WARM && extent_named_at(warm[i]->base) == warm[i];
         dirty += warm[i]->size; /* NOLINT(clang-analyzer-core.NullDereference): entries below warm_count are extents */

@@ -14,7 +14,14 @@
 #include "base/list.h"
 #include "base/tree.h"
 
-enum vm_extent_state { VM_EXTENT_UNUSED, VM_EXTENT_LIVE, VM_EXTENT_WARM, VM_EXTENT_DIRTY, VM_EXTENT_CLEAN, VM_EXTENT_IN_FLIGHT };
+enum vm_extent_state {
+    VM_EXTENT_UNUSED,
+    VM_EXTENT_LIVE,
+    VM_EXTENT_WARM,
+    VM_EXTENT_DIRTY,
+    VM_EXTENT_CLEAN,
+    VM_EXTENT_IN_FLIGHT
+};
 
 struct vm_extent {
     struct vm_tree_node node; /* free: in the tree of its state; key size, order base */

@@ -10,7 +10,7 @@
 #define CHUNKS_MAX ((size_t)1 << 16) /* 128 GiB; what lies higher gets no advice */
 #define SYSTEM_UNKNOWN -1
 
-static enum vm_thp_mode mode; /* const: after start-up */
+static enum vm_thp_mode mode;          /* const: after start-up */
 static int system_is = SYSTEM_UNKNOWN; /* enum vm_thp_system once it is known */
 
 /* All below: guarded by vm_frames_lock. */

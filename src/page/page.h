@@ -86,9 +86,9 @@ struct vm_page {
     struct vm_heap *owner; /* whose `free` its frees go to */
     uint8_t role;          /* enum vm_page_role */
     uint8_t class_id;
-    uint8_t tail;      /* TAIL: frames back to the first */
-    uint8_t frames;    /* SLAB: its length in frames */
-    uint32_t size;     /* SLAB: bytes a block */
+    uint8_t tail;       /* TAIL: frames back to the first */
+    uint8_t frames;     /* SLAB: its length in frames */
+    uint32_t size;      /* SLAB: bytes a block */
     uint32_t capacity;  /* SLAB: blocks */
     uint32_t send_cost; /* SLAB: what a block takes of an outbox; see heap.h */
     uint32_t wake;      /* SLAB: see above */
@@ -101,7 +101,10 @@ _Static_assert(sizeof(struct vm_page) == 128, "one owner line and one shared lin
 _Static_assert(offsetof(struct vm_page, magic) == 64, "the shared line starts at 64");
 
 /* Blocks that are not at home: handed out, or on their way as messages. */
-VM_INLINE size_t vm_slab_out(const struct vm_page *slab) { return (size_t)((int64_t)VM_LOAD(&slab->held) + VM_LOAD(&slab->bias)); }
+VM_INLINE size_t vm_slab_out(const struct vm_page *slab)
+{
+    return (size_t)((int64_t)VM_LOAD(&slab->held) + VM_LOAD(&slab->bias));
+}
 
 /* Random bits that seal free blocks; const: after start-up. */
 extern VM_HIDDEN uint64_t vm_secret;

@@ -39,7 +39,7 @@
 #define PART_BYTES (VM_FRAME_BYTES / FRAME_PARTS)
 #define TRIM_MIN (64 * VM_MIB) /* free at the top of the break: half of it goes back when it is that much ... */
 #define TRIM_SHARE 4           /* ... and that part of the break */
-#define DIRTY_LOOKS 4 /* chunks looked at for a run that starts resident */
+#define DIRTY_LOOKS 4          /* chunks looked at for a run that starts resident */
 
 struct vm_chunk {
     struct vm_list in_free;  /* in by_free[] */
@@ -314,7 +314,8 @@ static bool grow_zone(size_t at_least)
     /* A range that is not aligned to chunks may straddle one of their borders: it needs room for the run on one side. */
     size_t least = vm_min(2 * at_least, VM_CHUNK_BYTES);
 
-    for (size_t bytes = vm_align_down(want, VM_CHUNK_BYTES); bytes > least; bytes = vm_align_down(bytes / 2, VM_FRAME_BYTES))
+    for (size_t bytes = vm_align_down(want, VM_CHUNK_BYTES); bytes > least;
+         bytes = vm_align_down(bytes / 2, VM_FRAME_BYTES))
         if (grow_zone_by(bytes))
             return true;
     return grow_zone_by(least);
@@ -333,10 +334,7 @@ static bool grow(unsigned n)
 }
 
 /* Bytes in parts of a frame; of a run at most. */
-static unsigned parts(size_t bytes)
-{
-    return (unsigned)(vm_min(bytes + PART_BYTES - 1, VM_CHUNK_BYTES) / PART_BYTES);
-}
+static unsigned parts(size_t bytes) { return (unsigned)(vm_min(bytes + PART_BYTES - 1, VM_CHUNK_BYTES) / PART_BYTES); }
 
 /* Parts of n frames from bit on that are resident. */
 static unsigned resident_of(const struct vm_chunk *c, unsigned bit, unsigned n)
@@ -412,7 +410,8 @@ static size_t resident_start(const struct vm_chunk *c, unsigned bit, unsigned n)
 /* A chunk that is about to be used for the first time may earn a huge page: then all of it is as good as resident. */
 static bool open_chunk(struct vm_chunk *c)
 {
-    if ((c->free & c->clean) != ~0u || !vm_huge_open(chunk_base(c), used_frames * VM_FRAME_BYTES, dirty_frames * VM_FRAME_BYTES))
+    if ((c->free & c->clean) != ~0u
+        || !vm_huge_open(chunk_base(c), used_frames * VM_FRAME_BYTES, dirty_frames * VM_FRAME_BYTES))
         return false;
     if (!vm_limit_charge(VM_CHUNK_BYTES)) {
         vm_huge_break(chunk_base(c), 1);
@@ -515,7 +514,8 @@ static void set_run(struct vm_zone *z, uintptr_t from, uintptr_t to, enum run_st
     for (uintptr_t at = from, end; at < to; at = end) {
         struct vm_chunk *c = chunk_at(z, at);
         end = vm_min(to, chunk_base(c) + VM_CHUNK_BYTES);
-        uint32_t mask = run_mask((unsigned)(at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1), (unsigned)((end - at) >> VM_FRAME_SHIFT));
+        uint32_t mask = run_mask((unsigned)(at >> VM_FRAME_SHIFT) & (VM_CHUNK_FRAMES - 1),
+                                 (unsigned)((end - at) >> VM_FRAME_SHIFT));
         c->free = state == RUN_IN_FLIGHT ? c->free & ~mask : c->free | mask;
         if (state == RUN_CLEAN)
             c->clean |= mask;
@@ -648,7 +648,8 @@ void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
     vm_keep_set(&keep, dirty_frames * VM_FRAME_BYTES);
     rebucket(c);
     vm_sleeper_rouse();
-    bool too_many = (dirty_frames > VM_KEEP_FLOOR / 4 / VM_FRAME_BYTES || vm_limit_strained()) && dirty_frames > keep_bound();
+    bool too_many = (dirty_frames > VM_KEEP_FLOOR / 4 / VM_FRAME_BYTES || vm_limit_strained())
+                    && dirty_frames > keep_bound();
     vm_unlock(&vm_frames_lock);
     /* Where another thread is at it already, it finds these as well. */
     if (too_many && !vm_lock_is_mine(&vm_purge_lock) && vm_trylock(&vm_purge_lock)) {
@@ -755,7 +756,7 @@ size_t vm_mem_map_bytes(void)
 {
     size_t bytes = VM_LOAD(&vm_brk.size);
     return (bytes >> VM_FRAME_SHIFT) * sizeof(struct vm_page)
-        + (vm_align_up(bytes, VM_CHUNK_BYTES) >> VM_CHUNK_SHIFT) * sizeof(struct vm_chunk);
+           + (vm_align_up(bytes, VM_CHUNK_BYTES) >> VM_CHUNK_SHIFT) * sizeof(struct vm_chunk);
 }
 
 void vm_slabs_each(void (*f)(struct vm_page *slab, void *arg), void *arg)
@@ -804,8 +805,7 @@ static bool check_chunk(const struct vm_chunk *c, size_t *free_frames, size_t *c
     }
     *free_frames += (size_t)__builtin_popcount(c->free);
     *clean += (size_t)__builtin_popcount(c->clean & c->free);
-    return in_bucket(by_free, &c->in_free, c->free)
-        && in_bucket(by_dirty, &c->in_dirty, dirty_bits(c));
+    return in_bucket(by_free, &c->in_free, c->free) && in_bucket(by_dirty, &c->in_dirty, dirty_bits(c));
 }
 
 bool vm_zone_check(void)

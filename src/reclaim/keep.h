@@ -11,16 +11,16 @@
 /* Each may keep a share, of what is live or the floor, less what the other keeps, but a quarter of it in any case: so
    both together no more than 5/64 of what is live, or 10 MiB. */
 #define VM_KEEP_SHARE(live) ((live) / 16)
-#define VM_KEEP_FLOOR ((size_t)8 << 20)           /* bytes */
-#define VM_KEEP_DECAY_NS ((uint64_t)1000000000)   /* the credit decays at such steps */
-#define VM_KEEP_CREDIT_MAX ((size_t)1 << 30)      /* bytes */
+#define VM_KEEP_FLOOR ((size_t)8 << 20)         /* bytes */
+#define VM_KEEP_DECAY_NS ((uint64_t)1000000000) /* the credit decays at such steps */
+#define VM_KEEP_CREDIT_MAX ((size_t)1 << 30)    /* bytes */
 
 struct vm_keep {
-    size_t floor;      /* const: bytes that may always be kept, of both together */
-    size_t credit;     /* bytes earned by requests that came soon after a return */
-    size_t returned;   /* bytes returned lately and not asked for again yet */
-    size_t kept, low;  /* bytes kept, as told last, and the least since the last decay */
-    uint64_t decayed;  /* ns, when credit and returned last decayed */
+    size_t floor;     /* const: bytes that may always be kept, of both together */
+    size_t credit;    /* bytes earned by requests that came soon after a return */
+    size_t returned;  /* bytes returned lately and not asked for again yet */
+    size_t kept, low; /* bytes kept, as told last, and the least since the last decay */
+    uint64_t decayed; /* ns, when credit and returned last decayed */
 };
 
 /* Invariant: credit <= VM_KEEP_CREDIT_MAX, low <= kept. */

@@ -10,9 +10,9 @@
 
 #include "base/base.h"
 
-#define VM_POLICY_LOOKS 2             /* in a decay time */
-#define VM_POLICY_EARLY 8             /* a look may come that part of the interval early: the clock is a coarse one */
-#define VM_POLICY_STRAINED_SHARE 64   /* under strain, keep up to live / 64 ... */
+#define VM_POLICY_LOOKS 2           /* in a decay time */
+#define VM_POLICY_EARLY 8           /* a look may come that part of the interval early: the clock is a coarse one */
+#define VM_POLICY_STRAINED_SHARE 64 /* under strain, keep up to live / 64 ... */
 #define VM_POLICY_STRAINED_MAX ((size_t)1 << 20) /* ... but no more than this, bytes */
 
 struct vm_age {

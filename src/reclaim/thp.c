@@ -33,7 +33,8 @@ static void decay(struct vm_thp *t, uint64_t now)
 bool vm_thp_open_chunk(struct vm_thp *t, size_t used, size_t kept, uint64_t now)
 {
     decay(t, now);
-    if (now < t->paused_until || used < VM_THP_HEAP_MIN || kept > used / VM_THP_FREE_SHARE || t->broken > t->opened / VM_THP_BROKEN_SHARE)
+    if (now < t->paused_until || used < VM_THP_HEAP_MIN || kept > used / VM_THP_FREE_SHARE
+        || t->broken > t->opened / VM_THP_BROKEN_SHARE)
         return false;
     t->opened++;
     return true;
@@ -55,7 +56,10 @@ void vm_thp_break_chunk(struct vm_thp *t, uint64_t now)
     t->broken++;
 }
 
-bool vm_thp_is_dense(size_t resident, size_t looked) { return looked > 0 && resident >= looked - looked / VM_THP_DENSE_SHARE; }
+bool vm_thp_is_dense(size_t resident, size_t looked)
+{
+    return looked > 0 && resident >= looked - looked / VM_THP_DENSE_SHARE;
+}
 
 void vm_thp_note_extent(struct vm_thp *t, size_t resident, size_t looked)
 {

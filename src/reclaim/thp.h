@@ -14,13 +14,13 @@
 
 #include "base/base.h"
 
-#define VM_THP_BYTES (2 * VM_MIB)               /* of a huge page, where pages have 4 KiB */
-#define VM_THP_HEAP_MIN (256 * VM_MIB)          /* in use, before a chunk earns a huge page */
-#define VM_THP_FREE_SHARE 8                     /* at most that part of what is in use may lie free */
-#define VM_THP_BROKEN_SHARE 4                   /* at most that part of the huge chunks may have been broken up lately */
+#define VM_THP_BYTES (2 * VM_MIB)      /* of a huge page, where pages have 4 KiB */
+#define VM_THP_HEAP_MIN (256 * VM_MIB) /* in use, before a chunk earns a huge page */
+#define VM_THP_FREE_SHARE 8            /* at most that part of what is in use may lie free */
+#define VM_THP_BROKEN_SHARE 4          /* at most that part of the huge chunks may have been broken up lately */
 #define VM_THP_FORGET_NS ((uint64_t)8000000000) /* half of what happened is forgotten in this time */
-#define VM_THP_COST_MAX_NS ((uint64_t)500000) /* of a huge page; 512 faults of 1 us: bench/reclaim/dense, thp=never */
-#define VM_THP_COST_LOOKS 3                   /* dear ones in a row; a busy processor may spoil one */
+#define VM_THP_COST_MAX_NS ((uint64_t)500000)   /* of a huge page; 512 faults of 1 us: bench/reclaim/dense, thp=never */
+#define VM_THP_COST_LOOKS 3                     /* dear ones in a row; a busy processor may spoil one */
 #define VM_THP_PAUSE_NS ((uint64_t)2000000000)
 #define VM_THP_PAUSE_DOUBLINGS 9
 #define VM_THP_EXTENT_MIN (4 * VM_MIB)

@@ -19,6 +19,7 @@
 #define HEAP(member) VM_FACT_FIELD(heap, struct vm_heap, member)
 #define OUTBOX(member) VM_FACT_FIELD(outbox, struct vm_outbox, member)
 
+/* clang-format off */
 static VM_FACTS page_facts[] = {
     VM_FACT_STRUCT(page, struct vm_page),
     PAGE(free), PAGE(held), PAGE(state), PAGE(bias), PAGE(aside_bytes), PAGE(absent), PAGE(resident), PAGE(carved), PAGE(owner), PAGE(role),
@@ -57,6 +58,7 @@ static VM_FACTS page_facts[] = {
     VM_FACT_FIELD(class, struct vm_class, size),
     VM_FACT_END,
 };
+/* clang-format on */
 
 static VM_FACTS pte_facts[] = {
     VM_FACT_STRUCT(pgtab, struct vm_pgtab),
@@ -106,6 +108,6 @@ VM_HIDDEN __attribute__((used)) struct vm_report_block vm_report_block = {
     .fact_bytes = sizeof(struct vm_fact),
     .tables = VM_BLOCK_TABLES,
     .version = VM_VERSION,
-    .table = {page_facts, pte_facts, option_facts, vm_meta_facts, vm_mmu_facts, vm_zone_facts, vm_extent_facts, vm_heap_facts,
-              vm_count_facts, vm_tlb_facts, vm_feed_facts},
+    .table = {page_facts, pte_facts, option_facts, vm_meta_facts, vm_mmu_facts, vm_zone_facts, vm_extent_facts,
+              vm_heap_facts, vm_count_facts, vm_tlb_facts, vm_feed_facts},
 };

@@ -10,7 +10,7 @@
 #include "report/figures.h"
 #include "report/info.h"
 
-#define LINE 512        /* bytes; no piece is longer */
+#define LINE 512         /* bytes; no piece is longer */
 #define HEAPS_AT_ONCE 32 /* summed up in one walk over the slabs */
 
 struct out {
@@ -97,7 +97,8 @@ static void put_heaps(struct out *o, const char *first, const char *other)
             const struct heap_sum *h = &s.of[i];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-            put(o, number == 0 ? first : other, number, state_of(h->heap), h->slabs, h->slab_bytes, h->live_blocks, h->live_bytes);
+            put(o, number == 0 ? first : other, number, state_of(h->heap), h->slabs, h->slab_bytes, h->live_blocks,
+                h->live_bytes);
 #pragma GCC diagnostic pop
         }
     }
@@ -153,8 +154,8 @@ bool vm_dump_xml(vm_dump_sink *sink, void *arg)
         struct vm_dump_class c = vm_dump_class(&f, &t, id);
         if (is_empty(&c))
             continue;
-        put(&o, "<class bytes=\"%zu\" slabs=\"%zu\" slab_bytes=\"%zu\" live_blocks=\"%zu\" free_blocks=\"%zu\"", c.block_bytes,
-            c.slabs, c.slab_bytes, c.live_blocks, c.free_blocks);
+        put(&o, "<class bytes=\"%zu\" slabs=\"%zu\" slab_bytes=\"%zu\" live_blocks=\"%zu\" free_blocks=\"%zu\"",
+            c.block_bytes, c.slabs, c.slab_bytes, c.live_blocks, c.free_blocks);
         if (vm_counting)
             put(&o, " calls=\"%zu\" frees=\"%zu\" asked_bytes=\"%zu\"", c.calls, c.frees, c.asked_bytes);
         put(&o, "/>\n");
@@ -186,7 +187,8 @@ bool vm_dump_json(vm_dump_sink *sink, void *arg)
         struct vm_dump_class c = vm_dump_class(&f, &t, id);
         if (is_empty(&c))
             continue;
-        put(&o, "%s\n    {\"class_bytes\": %zu, \"slabs\": %zu, \"slab_bytes\": %zu, \"live_blocks\": %zu, \"free_blocks\": %zu",
+        put(&o,
+            "%s\n    {\"class_bytes\": %zu, \"slabs\": %zu, \"slab_bytes\": %zu, \"live_blocks\": %zu, \"free_blocks\": %zu",
             comma, c.block_bytes, c.slabs, c.slab_bytes, c.live_blocks, c.free_blocks);
         if (vm_counting)
             put(&o, ", \"calls\": %zu, \"frees\": %zu, \"asked_bytes\": %zu", c.calls, c.frees, c.asked_bytes);
@@ -194,7 +196,8 @@ bool vm_dump_json(vm_dump_sink *sink, void *arg)
         comma = ",";
     }
     put(&o, "\n  ],\n  \"heap_list\": [");
-#define HEAP "\n    {\"number\": %zu, \"state\": \"%s\", \"slabs\": %zu, \"slab_bytes\": %zu, \"live_blocks\": %zu, \"live_bytes\": %zu}"
+#define HEAP \
+    "\n    {\"number\": %zu, \"state\": \"%s\", \"slabs\": %zu, \"slab_bytes\": %zu, \"live_blocks\": %zu, \"live_bytes\": %zu}"
     put_heaps(&o, HEAP, "," HEAP);
 #undef HEAP
     put(&o, "\n  ]\n}\n");

@@ -17,9 +17,9 @@
 
 #define SHADOW_PAGE ((uintptr_t)1 << VM_PAGE_SHIFT)
 #define HUGE_PAGE ((uintptr_t)2 * VM_MIB)
-#define WINDOW 512 /* entries of pagemap read at a time */
-#define TEXT 8192  /* of smaps */
-#define ROUNDS 32  /* of counting, when more pages are counted than the kernel counts */
+#define WINDOW 512      /* entries of pagemap read at a time */
+#define TEXT 8192       /* of smaps */
+#define ROUNDS 32       /* of counting, when more pages are counted than the kernel counts */
 #define CHECK_SPARSER 4 /* slow paths until a check, times those until the one before */
 
 /* Documentation/admin-guide/mm/pagemap.rst */
@@ -30,8 +30,8 @@
 
 bool vm_fidelity_on;
 
-static bool busy;           /* a check is under way */
-static const char *report;  /* const: after start-up; vm_check=FILE */
+static bool busy;          /* a check is under way */
+static const char *report; /* const: after start-up; vm_check=FILE */
 static uint64_t ticks, next_check = 1;
 
 /* Under `busy`. */
@@ -42,8 +42,8 @@ struct check {
     struct vm_fidelity *f;
     int pagemap;
     int error;
-    uintptr_t from;     /* first address of the window; 0: none read yet */
-    uintptr_t huge;     /* the 2 MiB block asked about last, + 1 */
+    uintptr_t from; /* first address of the window; 0: none read yet */
+    uintptr_t huge; /* the 2 MiB block asked about last, + 1 */
     bool huge_filled;
     uint64_t in_memory; /* present and no page of zeros */
 };
@@ -162,7 +162,9 @@ static uint64_t number_at(const char **p, unsigned base)
 
     for (;; ++*p) {
         char c = **p;
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 99;
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 99;
         if (digit >= base)
             return n;
         n = n * base + digit;
@@ -273,7 +275,8 @@ int vm_fidelity_check(struct vm_fidelity *f)
     memset(f, 0, sizeof *f);
     if (!vm_mmu_full)
         return -EINVAL;
-    if (vm_lock_is_mine(&vm_mmu_lock) || !__atomic_compare_exchange_n(&busy, &expected, true, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    if (vm_lock_is_mine(&vm_mmu_lock)
+        || !__atomic_compare_exchange_n(&busy, &expected, true, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return -EAGAIN;
     vm_lock_outer(&vm_mmu_lock);
     c.pagemap = vm_os_open_read("/proc/self/pagemap");
@@ -307,13 +310,15 @@ static void check_and_report(void)
         return;
     if ((fd = vm_os_open_append(report)) < 0)
         return;
-    size_t n = error ? vm_fmt(line, sizeof line, "pid %d: cannot be checked: error %d\n", vm_os_pid(), -error)
-                     : vm_fmt(line, sizeof line,
-                              "pid %d: pages %zu present %zu resident %zu filled %zu zero %zu cow %zu violations %zu: never-out %zu "
-                              "returned %zu foreign %zu shared %zu disowned %zu twice %zu lazy %zu lost %zu\n",
-                              vm_os_pid(), f.pages, f.present, f.resident, f.filled, f.zero, f.cow,
-                              vm_fidelity_violations(&f), f.never_out, f.returned, f.foreign, f.shared, f.disowned, f.twice,
-                              f.lazy, f.lost);
+    size_t n =
+        error
+            ? vm_fmt(line, sizeof line, "pid %d: cannot be checked: error %d\n", vm_os_pid(), -error)
+            : vm_fmt(
+                line, sizeof line,
+                "pid %d: pages %zu present %zu resident %zu filled %zu zero %zu cow %zu violations %zu: never-out %zu "
+                "returned %zu foreign %zu shared %zu disowned %zu twice %zu lazy %zu lost %zu\n",
+                vm_os_pid(), f.pages, f.present, f.resident, f.filled, f.zero, f.cow, vm_fidelity_violations(&f),
+                f.never_out, f.returned, f.foreign, f.shared, f.disowned, f.twice, f.lazy, f.lost);
     vm_os_append(fd, line, n);
     vm_os_close(fd);
 }
@@ -322,7 +327,9 @@ void vm_fidelity_count(void)
 {
     uint64_t now = __atomic_add_fetch(&ticks, 1, __ATOMIC_RELAXED), next = VM_LOAD(&next_check);
 
-    if (now < next || !__atomic_compare_exchange_n(&next_check, &next, CHECK_SPARSER * now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    if (now < next
+        || !__atomic_compare_exchange_n(&next_check, &next, CHECK_SPARSER * now, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
         return;
     check_and_report();
 }

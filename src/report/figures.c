@@ -13,8 +13,8 @@ static void add_slab(struct vm_page *slab, void *arg)
 {
     uint64_t carved = VM_LOAD(&slab->carved), out = vm_slab_out(slab), used = (int64_t)out < 0 ? 0 : out;
     bool quiet = VM_LOAD(&slab->bias) < 0;
-    struct vm_figures_slab s = {slab->class_id, slab->frames * VM_FRAME_BYTES, slab->size, slab->capacity, carved,
-                                vm_min(used, carved), quiet};
+    struct vm_figures_slab s = {slab->class_id, slab->frames * VM_FRAME_BYTES, slab->size, slab->capacity,
+                                carved,         vm_min(used, carved),          quiet};
 
     if (s.carved <= s.capacity)
         vm_figures_add_slab(arg, &s);

@@ -30,7 +30,8 @@ struct vm_figures_slab {
 VM_INLINE void vm_figures_add_slab(struct vm_figures *f, const struct vm_figures_slab *s)
 {
     struct vm_figures_class *c = &f->of_class[s->class_id % VM_FIGURES_CLASSES];
-    uint64_t free_bytes = (s->carved - s->used) * s->block_bytes, untouched = (s->capacity - s->carved) * s->block_bytes;
+    uint64_t free_bytes = (s->carved - s->used) * s->block_bytes,
+             untouched = (s->capacity - s->carved) * s->block_bytes;
 
     f->small_live_bytes += s->used * s->block_bytes;
     f->small_live_blocks += s->used;

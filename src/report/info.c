@@ -89,7 +89,7 @@ size_t vm_info_xml(char *buf, size_t cap)
                   "<limits counted=\"%zu\" most=\"%zu\" soft=\"%s\" passed=\"%zu\" hard=\"%s\" refused=\"%zu\"/>\n"
                   "</malloc>\n",
                   i.heaps, i.idle_heaps, i.small_used, i.large_count, i.large_used, i.frames_free, i.large_kept,
-                  i.slab_space + i.large_used + i.large_kept, i.brk_space, i.zone_space, i.metadata,
-                  i.charged, i.highest, limit_text(soft, i.limit_soft), i.limit_passed, limit_text(hard, i.limit_hard),
+                  i.slab_space + i.large_used + i.large_kept, i.brk_space, i.zone_space, i.metadata, i.charged,
+                  i.highest, limit_text(soft, i.limit_soft), i.limit_passed, limit_text(hard, i.limit_hard),
                   i.limit_refused);
 }

@@ -14,9 +14,9 @@
 #define POINTS_MAX 64 /* of one request, one by one; above that the average serves */
 
 size_t vm_sample_every;
-static uintptr_t *slots;  /* followed addresses; 0: free */
-static uint64_t asked;    /* bytes */
-static uint64_t next;     /* the next sample point */
+static uintptr_t *slots; /* followed addresses; 0: free */
+static uint64_t asked;   /* bytes */
+static uint64_t next;    /* the next sample point */
 
 static uint64_t scramble(uint64_t x) /* the finaliser of splitmix64 */
 {

@@ -14,8 +14,8 @@
 
 #define PATH_MAX_BYTES 64
 #define INTERVAL_NS 100000000u /* at most this long between two times, while there are slow paths */
-#define AGE_SHARE 16           /* a program's beginning, when all is new, is published oftener: by this share of its age */
-#define COST_SHARE 100         /* of the time that passes one part may be spent on it */
+#define AGE_SHARE 16   /* a program's beginning, when all is new, is published oftener: by this share of its age */
+#define COST_SHARE 100 /* of the time that passes one part may be spent on it */
 
 bool vm_share_on;
 
@@ -30,7 +30,8 @@ struct mark {
     char magic[16];
     uint64_t pid_space;
 };
-_Static_assert(offsetof(struct vm_share_page, pid_space) == offsetof(struct mark, pid_space), "the beginning of a page");
+_Static_assert(offsetof(struct vm_share_page, pid_space) == offsetof(struct mark, pid_space),
+               "the beginning of a page");
 
 /* The page of a program that had this process id before us may be in the way. */
 static void make_page(void)
@@ -74,7 +75,7 @@ static bool interrupted(void)
     const struct vm_heap *h = vm_tls->real;
 
     return vm_lock_is_mine(&vm_frames_lock) || vm_lock_is_mine(&vm_extents_lock) || vm_lock_is_mine(&vm_heaps_lock)
-        || (h && vm_lock_is_mine(&h->lock));
+           || (h && vm_lock_is_mine(&h->lock));
 }
 
 void vm_share_publish(void)

@@ -17,7 +17,7 @@
 
 struct vm_share_page {
     char magic[16];
-    uint64_t pid_space; /* in which the process id means something */
+    uint64_t pid_space;     /* in which the process id means something */
     uint32_t format, bytes; /* VM_SHARE_FORMAT; its own size */
     char version[16];       /* of the library */
     uint64_t pid;

@@ -86,7 +86,8 @@ static VM_COLD void renew(struct vm_heap *h)
         return; /* in a signal handler that interrupted a start */
     vm_lock(&vm_feed_lock);
     size_t bytes = vm_tlb_bytes(&config), head = vm_align_up(sizeof *f, VM_CACHE_LINE);
-    if ((!f || f->room < bytes) && (f = vm_meta_alloc(head + bytes, VM_CACHE_LINE)) != NULL) { /* a smaller one is lost */
+    if ((!f || f->room < bytes)
+        && (f = vm_meta_alloc(head + bytes, VM_CACHE_LINE)) != NULL) { /* a smaller one is lost */
         f->room = bytes;
         f->tlb = (struct vm_tlb *)(void *)((char *)f + head);
     }

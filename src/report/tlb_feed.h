@@ -11,7 +11,7 @@
 #include "heap/heap.h"
 #include "vm/tlb.h"
 
-extern VM_HIDDEN bool vm_feed_on; /* relaxed */
+extern VM_HIDDEN bool vm_feed_on;                /* relaxed */
 extern VM_HIDDEN struct vm_fact vm_feed_facts[]; /* for other processes */
 
 struct vm_feed_sum {

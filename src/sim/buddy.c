@@ -170,8 +170,8 @@ bool vm_sim_buddy_check(const struct vm_sim_buddy *b)
             i++;
             continue;
         }
-        if (!(f->flags & VM_SIM_FRAME_HEAD) || f->order > VM_SIM_MAX_ORDER || i % size_of(f->order) != 0 ||
-            b->end - i < size_of(f->order))
+        if (!(f->flags & VM_SIM_FRAME_HEAD) || f->order > VM_SIM_MAX_ORDER || i % size_of(f->order) != 0
+            || b->end - i < size_of(f->order))
             return false;
         bool is_free = f->flags & VM_SIM_FRAME_BUDDY;
         if (is_free != (f->kind == VM_SIM_FRAME_FREE))

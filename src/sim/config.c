@@ -171,8 +171,8 @@ static int set_mode(struct vm_sim_config *c, char *v)
 static int set_levels(struct vm_sim_config *c, char *v)
 {
     static const char *const words[] = {"1", "2", "3", "4", "5", NULL};
-    static const enum vm_sim_paging_mode modes[]
-        = {VM_SIM_PAGING_SINGLE, VM_SIM_PAGING_2LEVEL, VM_SIM_PAGING_PAE, VM_SIM_PAGING_4LEVEL, VM_SIM_PAGING_5LEVEL};
+    static const enum vm_sim_paging_mode modes[] = {VM_SIM_PAGING_SINGLE, VM_SIM_PAGING_2LEVEL, VM_SIM_PAGING_PAE,
+                                                    VM_SIM_PAGING_4LEVEL, VM_SIM_PAGING_5LEVEL};
     int w = word_of(v, words);
 
     if (w >= 0)
@@ -355,7 +355,8 @@ static const struct key {
     int (*set)(struct vm_sim_config *c, char *value);
     const char *wants;
 } keys[] = {
-    {"machine", "preset", set_preset, "a preset: x86_64, x86_64-la57, i386-2level, i386-pae, linux-0.12, segmented, base-limit"},
+    {"machine", "preset", set_preset,
+     "a preset: x86_64, x86_64-la57, i386-2level, i386-pae, linux-0.12, segmented, base-limit"},
     {"machine", "name", set_name, "a name of at most 63 characters"},
     {"machine", "addressing", set_addressing, "bare, segments, seg-paged or flat"},
     {"machine", "relocation", set_relocation, "absolute, static or base-limit"},
@@ -369,7 +370,8 @@ static const struct key {
     {"paging", "levels", set_levels, "1 to 5"},
     {"paging", "page", set_page, "4K, 2M or 4M"},
     {"paging", "descriptor-cache", set_descriptor_cache, "yes or no"},
-    {"tlb", "tlb", set_tlb, "none, host, skylake, icelake, sapphirerapids, zen3, zen4, cortex-a72, neoverse-n1 or textbook"},
+    {"tlb", "tlb", set_tlb,
+     "none, host, skylake, icelake, sapphirerapids, zen3, zen4, cortex-a72, neoverse-n1 or textbook"},
     {"tlb", "pcid", set_pcid, "yes or no"},
     {"tlb", "l1", set_l1, "ENTRIES/WAYS:SIZES ..., like 64/4:4k 32/4:2m 4/full:1g, or none"},
     {"tlb", "l2", set_l2, "ENTRIES/WAYS:SIZES ..., like 1536/12:4k+2m, or none"},
@@ -423,8 +425,9 @@ static const struct preset {
     {"i386-2level", "mode=2level\npcid=no\nl1=64/4:4k 8/4:2m\nl2=none\nwalk-cache=none\nzones=32\nswap=512M\n"},
     {"i386-pae", "mode=pae\npcid=no\nl1=64/4:4k 8/4:2m\nl2=none\nwalk-cache=none\nzones=32\nmemory=2G\nswap=512M\n"},
     /* The 80386: 32 entries of 4 ways. */
-    {"linux-0.12", "addressing=seg-paged\nmode=2level\nshared-directory=yes\npcid=no\nl1=32/4:4k\nl2=none\nwalk-cache=none\n"
-                   "zones=32\nmemory=16M\nprocesses=64\nstack=8M\nswap=16M\npolicy=fifo\n"},
+    {"linux-0.12",
+     "addressing=seg-paged\nmode=2level\nshared-directory=yes\npcid=no\nl1=32/4:4k\nl2=none\nwalk-cache=none\n"
+     "zones=32\nmemory=16M\nprocesses=64\nstack=8M\nswap=16M\npolicy=fifo\n"},
     {"segmented", "addressing=segments\nmode=none\ntlb=none\npcid=no\nmemory=16M\nreserved=none\nprocesses=64\n"},
     {"base-limit", "addressing=bare\nmode=none\ntlb=none\npcid=no\nmemory=1M\nreserved=none\nprocesses=64\n"},
 };
@@ -542,7 +545,8 @@ static int parse_line(struct vm_sim_config *c, char *line, char *section, size_t
     return set_key(c, section, trim(line), trim(value), where, message);
 }
 
-int vm_sim_config_parse(struct vm_sim_config *config, const char *file, const char *text, struct vm_sim_message *message)
+int vm_sim_config_parse(struct vm_sim_config *config, const char *file, const char *text,
+                        struct vm_sim_message *message)
 {
     char section[16] = "", where[128];
     unsigned number = 0;
@@ -618,7 +622,8 @@ static int check_paging(const struct vm_sim_config *c, struct vm_sim_message *me
                    g->physical_bits, g->name);
     if (c->addressing == VM_SIM_SEG_PAGED && g->linear_bits != 32)
         IMPOSSIBLE("segments have bases of 32 bits; mode %s has %u", g->name, g->linear_bits);
-    if (c->shared_directory && (c->addressing != VM_SIM_SEG_PAGED || c->mode != VM_SIM_PAGING_2LEVEL || c->max_processes > 64))
+    if (c->shared_directory
+        && (c->addressing != VM_SIM_SEG_PAGED || c->mode != VM_SIM_PAGING_2LEVEL || c->max_processes > 64))
         IMPOSSIBLE("a shared directory is for seg-paged, 2level, and at most 64 processes");
     if (c->has_tlb && vm_tlb_config_check(&c->tlb, &why) != 0)
         IMPOSSIBLE("TLB: %s", why);
@@ -643,6 +648,7 @@ int vm_sim_config_check(const struct vm_sim_config *c, struct vm_sim_message *me
         IMPOSSIBLE("the high watermark is all of memory");
     for (size_t i = 0; i < c->swap_count; i++)
         if (c->swap[i].bytes / VM_SIM_PAGE_SIZE < 2 || c->swap[i].bytes / VM_SIM_PAGE_SIZE > VM_SIM_SWAP_SLOTS)
-            IMPOSSIBLE("swap area %s of %llu bytes; want 8K to 64G", c->swap[i].name, (unsigned long long)c->swap[i].bytes);
+            IMPOSSIBLE("swap area %s of %llu bytes; want 8K to 64G", c->swap[i].name,
+                       (unsigned long long)c->swap[i].bytes);
     return check_paging(c, message);
 }

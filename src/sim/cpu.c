@@ -49,13 +49,13 @@ void vm_sim_cpu_free(struct vm_sim_cpu *cpu)
 
 /* ---- Exceptions ---- */
 
-static VM_COLD int exception(struct vm_sim_cpu *cpu, struct vm_sim_context *c, const struct vm_sim_ref *ref, unsigned vector,
-                             unsigned error, const char *cause)
+static VM_COLD int exception(struct vm_sim_cpu *cpu, struct vm_sim_context *c, const struct vm_sim_ref *ref,
+                             unsigned vector, unsigned error, const char *cause)
 {
     cpu->exceptions++;
-    vm_sim_emit(cpu->events, VM_SIM_EV(EXCEPTION, .process = c->pid, .vector = (uint8_t)vector, .error = error,
-                                       .cause = cause, .access = ref->access, .selector = ref->selector,
-                                       .linear = VM_SIM_LINEAR(ref->offset)));
+    vm_sim_emit(cpu->events,
+                VM_SIM_EV(EXCEPTION, .process = c->pid, .vector = (uint8_t)vector, .error = error, .cause = cause,
+                          .access = ref->access, .selector = ref->selector, .linear = VM_SIM_LINEAR(ref->offset)));
     if (cpu->exception)
         cpu->exception(cpu->ctx, c, vector, error, cause);
     return -EFAULT;
@@ -129,8 +129,8 @@ static bool walk(struct vm_sim_cpu *cpu, struct vm_sim_context *c, struct vm_sim
     f->leaf = w.entry;
     f->level = w.level;
     f->reads += reads;
-    vm_sim_emit(cpu->events, VM_SIM_EV(WALK, .process = c->pid, .linear = at, .reads = reads, .level = w.level,
-                                       .entry = w.entry));
+    vm_sim_emit(cpu->events,
+                VM_SIM_EV(WALK, .process = c->pid, .linear = at, .reads = reads, .level = w.level, .entry = w.entry));
     return good;
 }
 
@@ -182,7 +182,8 @@ static VM_NOINLINE int segment_ref(struct vm_sim_cpu *cpu, struct vm_sim_context
     if (!cpu->descriptor_cache)
         e = vm_sim_seg_load(&cpu->seg, r, selector);
     if (e.fault == VM_SIM_SEG_OK)
-        e = vm_sim_seg_translate_logical(&cpu->seg, (struct vm_sim_logical){selector, ref->offset}, ref->bytes, access, at);
+        e = vm_sim_seg_translate_logical(&cpu->seg, (struct vm_sim_logical){selector, ref->offset}, ref->bytes, access,
+                                         at);
     cpu->memory_reads += cpu->seg.table_reads - before;
     if (e.fault != VM_SIM_SEG_OK)
         return exception(cpu, c, ref, e.vector, e.error, vm_sim_seg_fault_name(e.fault));
@@ -309,7 +310,10 @@ size_t vm_sim_cpu_refs(struct vm_sim_cpu *cpu, const struct vm_sim_ref *ref, siz
 
 /* ---- Address spaces ---- */
 
-static unsigned asid_of(const struct vm_sim_cpu *cpu, const struct vm_sim_context *c) { return cpu->pcid && c ? c->asid : 0; }
+static unsigned asid_of(const struct vm_sim_cpu *cpu, const struct vm_sim_context *c)
+{
+    return cpu->pcid && c ? c->asid : 0;
+}
 
 /* Null selectors, and such as the tables do not have, leave the register as it would be after a fault at the switch: not
    usable. */
@@ -364,8 +368,8 @@ static bool is_cached(const struct vm_sim_cpu *cpu, const struct vm_sim_context 
 static void tell_flush(struct vm_sim_cpu *cpu, const struct vm_sim_context *c, enum vm_tlb_flush kind, size_t dropped,
                        struct vm_sim_linear a, uint64_t bytes)
 {
-    vm_sim_emit(cpu->events, VM_SIM_EV(TLB_FLUSH, .process = c ? c->pid : 0, .number = kind, .count = dropped, .linear = a,
-                                       .bytes = bytes));
+    vm_sim_emit(cpu->events, VM_SIM_EV(TLB_FLUSH, .process = c ? c->pid : 0, .number = kind, .count = dropped,
+                                       .linear = a, .bytes = bytes));
 }
 
 void vm_sim_cpu_flush_page(struct vm_sim_cpu *cpu, const struct vm_sim_context *c, struct vm_sim_linear a)
@@ -374,7 +378,8 @@ void vm_sim_cpu_flush_page(struct vm_sim_cpu *cpu, const struct vm_sim_context *
         tell_flush(cpu, c, VM_TLB_FLUSH_PAGE, vm_tlb_flush_page(cpu->tlb, asid_of(cpu, c), a.at), a, VM_SIM_PAGE_SIZE);
 }
 
-void vm_sim_cpu_flush_range(struct vm_sim_cpu *cpu, const struct vm_sim_context *c, struct vm_sim_linear a, uint64_t bytes)
+void vm_sim_cpu_flush_range(struct vm_sim_cpu *cpu, const struct vm_sim_context *c, struct vm_sim_linear a,
+                            uint64_t bytes)
 {
     if (is_cached(cpu, c))
         tell_flush(cpu, c, VM_TLB_FLUSH_RANGE, vm_tlb_flush_range(cpu->tlb, asid_of(cpu, c), a.at, bytes), a, bytes);

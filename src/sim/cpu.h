@@ -32,7 +32,7 @@ struct vm_sim_context { /* embedded in struct vm_sim_process */
     uint16_t slot; /* what references name */
     uint16_t asid; /* PCID */
     uint8_t cpl;
-    bool dead;     /* its references are dropped, and counted in cpu->dropped */
+    bool dead; /* its references are dropped, and counted in cpu->dropped */
     struct vm_sim_pt *pt;
     struct vm_sim_dtable *ldt; /* NULL: none */
     uint16_t ldt_selector;
@@ -54,16 +54,16 @@ struct vm_sim_cpu {
     struct vm_sim_segmentation seg;
     struct vm_sim_context *context[VM_SIM_MAX_PROCESSES]; /* by slot; NULL: none */
     struct vm_sim_context *current;
-    struct vm_sim_mem_map *map;      /* NULL: no frames behind the entries */
-    struct vm_list *exact_lru;       /* exact LRU: a reference moves its frame to the front; NULL: other policies */
+    struct vm_sim_mem_map *map; /* NULL: no frames behind the entries */
+    struct vm_list *exact_lru;  /* exact LRU: a reference moves its frame to the front; NULL: other policies */
     /* The handler of page faults: 0 to try again, or a negative errno: the reference is given up. */
     int (*fault)(void *ctx, struct vm_sim_context *context, struct vm_sim_linear at, unsigned error);
     /* Told of exceptions 11 to 13, which always give the reference up.  May be NULL. */
     void (*exception)(void *ctx, struct vm_sim_context *context, unsigned vector, unsigned error, const char *cause);
     void *ctx;
     struct vm_sim_events *events;
-    uint64_t refs;          /* the machine's clock */
-    uint64_t memory_reads;  /* descriptors, table entries and data: what a machine without caches would access */
+    uint64_t refs;         /* the machine's clock */
+    uint64_t memory_reads; /* descriptors, table entries and data: what a machine without caches would access */
     uint64_t page_faults, exceptions, switches, dropped;
 };
 
@@ -97,7 +97,8 @@ void vm_sim_cpu_forget(struct vm_sim_cpu *cpu, struct vm_sim_context *c);
 /* Whoever changes or removes an entry that was present calls one of these; clearing A needs it too, else the processor
    does not set it again. */
 void vm_sim_cpu_flush_page(struct vm_sim_cpu *cpu, const struct vm_sim_context *c, struct vm_sim_linear a);
-void vm_sim_cpu_flush_range(struct vm_sim_cpu *cpu, const struct vm_sim_context *c, struct vm_sim_linear a, uint64_t bytes);
+void vm_sim_cpu_flush_range(struct vm_sim_cpu *cpu, const struct vm_sim_context *c, struct vm_sim_linear a,
+                            uint64_t bytes);
 void vm_sim_cpu_flush_context(struct vm_sim_cpu *cpu, const struct vm_sim_context *c);
 
 /* Every live TLB entry of the current contexts says what the tables say.  Slow. */

@@ -24,7 +24,8 @@ static bool read_at(struct reader *r, uint64_t at, void *to, size_t bytes)
     return at <= INT64_MAX && fseeko(r->f, (off_t)at, SEEK_SET) == 0 && fread(to, 1, bytes, r->f) == bytes;
 }
 
-static int add(struct reader *r, uint64_t at, uint64_t offset, uint64_t file_bytes, uint64_t memory_bytes, uint32_t flags)
+static int add(struct reader *r, uint64_t at, uint64_t offset, uint64_t file_bytes, uint64_t memory_bytes,
+               uint32_t flags)
 {
     if (file_bytes > memory_bytes || at + memory_bytes < at || offset + file_bytes < offset)
         return bad(r, "a segment whose sizes make no sense");

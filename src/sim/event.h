@@ -38,7 +38,7 @@ enum vm_sim_event_kind {
 struct vm_sim_event {
     uint64_t time; /* references made before it, all processes together */
     enum vm_sim_event_kind kind;
-    uint32_t process; /* pid; 0: the kernel */
+    uint32_t process;  /* pid; 0: the kernel */
     const char *cause; /* constant text of one word or a few */
     const char *name;  /* of a zone, cache, file, program; lives as long as the machine */
     uint8_t access;    /* enum vm_sim_access */
@@ -60,8 +60,8 @@ struct vm_sim_event {
 struct vm_sim_events {
     void (*receive)(void *ctx, const struct vm_sim_event *event); /* NULL: nobody listens */
     void *ctx;
-    uint32_t mask;        /* of 1 << kind: what it wants */
-    const uint64_t *clock; /* the machine's count of references; NULL: time is 0 */
+    uint32_t mask;                   /* of 1 << kind: what it wants */
+    const uint64_t *clock;           /* the machine's count of references; NULL: time is 0 */
     uint64_t count[VM_SIM_EV_KINDS]; /* all that happened, listened to or not */
 };
 

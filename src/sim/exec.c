@@ -63,7 +63,8 @@ static void map_segment(struct vm_sim_machine *m, struct vm_sim_mm *mm, struct v
 
     if (s->file_bytes == 0)
         e.file_end = e.start;
-    map(m, mm, e.start, e.file_end, s->perms, is_text ? VM_SIM_TEXT : VM_SIM_DATA, file, s->file_offset >> VM_SIM_PAGE_SHIFT);
+    map(m, mm, e.start, e.file_end, s->perms, is_text ? VM_SIM_TEXT : VM_SIM_DATA, file,
+        s->file_offset >> VM_SIM_PAGE_SHIFT);
     map(m, mm, e.file_end, e.end, s->perms, VM_SIM_BSS, NULL, 0);
     if (is_text) {
         mm->start_code = s->at + bias;

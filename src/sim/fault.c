@@ -86,9 +86,11 @@ static bool zero_large(struct fault *f)
     unsigned order = g->shift[1] - VM_SIM_PAGE_SHIFT;
     struct vm_sim_linear at = {f->at.at & ~(((uint64_t)1 << g->shift[1]) - 1)};
 
-    if (!(f->vma->flags & VM_SIM_VMA_HUGE) || at.at < f->vma->start || at.at + ((uint64_t)1 << g->shift[1]) > f->vma->end)
+    if (!(f->vma->flags & VM_SIM_VMA_HUGE) || at.at < f->vma->start
+        || at.at + ((uint64_t)1 << g->shift[1]) > f->vma->end)
         return false;
-    vm_sim_pfn frame = vm_sim_alloc_pages(&f->m->memory, VM_SIM_GFP_HIGHMEM | VM_SIM_GFP_ZERO, order, VM_SIM_FRAME_ANON);
+    vm_sim_pfn frame = vm_sim_alloc_pages(&f->m->memory, VM_SIM_GFP_HIGHMEM | VM_SIM_GFP_ZERO, order,
+                                          VM_SIM_FRAME_ANON);
     if (frame == VM_SIM_NO_FRAME)
         return false;
     int error = vm_sim_store(f->m, f->mm, at, 2, entry_for(f, frame, f->vma->perms & VM_SIM_W ? VM_SIM_PTE_W : 0));
@@ -236,13 +238,15 @@ static unsigned cow(struct fault *f, vm_sim_pte *entry, unsigned level)
         return VM_SIM_FAULT_COW_REUSE;
     }
     unsigned order = level > 1 ? d->order : 0;
-    struct vm_sim_linear at = level > 1 ? VM_SIM_LINEAR(f->at.at - vm_sim_page_offset(f->m->config.mode, f->at, level)) : f->page;
+    struct vm_sim_linear at = level > 1 ? VM_SIM_LINEAR(f->at.at - vm_sim_page_offset(f->m->config.mode, f->at, level))
+                                        : f->page;
     vm_sim_get_frame(&f->m->memory, old); /* reclaim for the new frame is not to take the old one */
     vm_sim_pfn frame = order == 0 ? take_frame(f)
                                   : vm_sim_alloc_pages(&f->m->memory, VM_SIM_GFP_HIGHMEM, order, VM_SIM_FRAME_ANON);
     vm_sim_put_frame(&f->m->memory, old);
     if (frame == VM_SIM_NO_FRAME && order > 0) /* no large one: a small one will do */
-        return vm_sim_split_huge(f->m, old) == 0 || vm_sim_reclaim_frames(f->m, VM_SIM_ZONE_NORMAL, 1) > 0 ? AGAIN : SHORT;
+        return vm_sim_split_huge(f->m, old) == 0 || vm_sim_reclaim_frames(f->m, VM_SIM_ZONE_NORMAL, 1) > 0 ? AGAIN
+                                                                                                           : SHORT;
     if (frame == VM_SIM_NO_FRAME)
         return SHORT;
     error = vm_sim_store(f->m, f->mm, at, level, entry_for(f, frame, VM_SIM_PTE_W));
@@ -266,7 +270,9 @@ static bool find_area(struct fault *f)
         return true;
     if (!(v->flags & VM_SIM_VMA_GROWS_DOWN) || v->end - f->page.at > f->mm->layout.stack_limit)
         return false;
-    const struct vm_sim_vma *below = f->page.at >= VM_SIM_PAGE_SIZE ? vm_sim_find_vma(f->mm, f->page.at - VM_SIM_PAGE_SIZE) : v;
+    const struct vm_sim_vma *below = f->page.at >= VM_SIM_PAGE_SIZE
+                                         ? vm_sim_find_vma(f->mm, f->page.at - VM_SIM_PAGE_SIZE)
+                                         : v;
     if (below != v || f->page.at < f->mm->base + VM_SIM_PAGE_SIZE)
         return false;
     vm_sim_emit(&f->m->events, VM_SIM_EV(MAP, .process = f->p->context.pid, .cause = "stack", .linear = f->page,
@@ -321,9 +327,9 @@ static int done(struct fault *f, unsigned cause)
     const vm_sim_pte *entry = vm_sim_pt_find(f->mm->pt, f->at, NULL);
 
     ++*(f->major ? &f->mm->maj_faults : &f->mm->min_faults);
-    vm_sim_emit(&f->m->events, VM_SIM_EV(PAGE_IN, .process = f->p->context.pid, .linear = f->page, .frame = f->frame,
-                                         .entry = entry ? *entry : 0,
-                                         .cause = vm_sim_fault_name((enum vm_sim_fault_cause)cause)));
+    vm_sim_emit(&f->m->events,
+                VM_SIM_EV(PAGE_IN, .process = f->p->context.pid, .linear = f->page, .frame = f->frame,
+                          .entry = entry ? *entry : 0, .cause = vm_sim_fault_name((enum vm_sim_fault_cause)cause)));
     return 0;
 }
 

@@ -9,9 +9,9 @@
 struct vm_sim_machine;
 
 enum vm_sim_fault_cause {
-    VM_SIM_FAULT_ZERO,      /* first touch of anonymous memory */
-    VM_SIM_FAULT_FILE,      /* file page; from the cache: minor, read in: major */
-    VM_SIM_FAULT_SWAP_IN,   /* major; minor from the swap cache */
+    VM_SIM_FAULT_ZERO,    /* first touch of anonymous memory */
+    VM_SIM_FAULT_FILE,    /* file page; from the cache: minor, read in: major */
+    VM_SIM_FAULT_SWAP_IN, /* major; minor from the swap cache */
     VM_SIM_FAULT_COW_COPY,
     VM_SIM_FAULT_COW_REUSE, /* the count was one: taken back without a copy */
     VM_SIM_FAULT_STACK,     /* the area grew, then as ZERO */

@@ -19,8 +19,8 @@ enum vm_sim_frame_kind {
 };
 
 enum vm_sim_frame_flag {
-    VM_SIM_FRAME_HEAD = 1,        /* first of an allocated or free block of 1 << order frames */
-    VM_SIM_FRAME_BUDDY = 2,       /* on a free list */
+    VM_SIM_FRAME_HEAD = 1,  /* first of an allocated or free block of 1 << order frames */
+    VM_SIM_FRAME_BUDDY = 2, /* on a free list */
     VM_SIM_FRAME_ON_LRU = 4,
     VM_SIM_FRAME_ACTIVE = 8,      /* on the active list, not the inactive one */
     VM_SIM_FRAME_REFERENCED = 16, /* once, by the second-chance scan */
@@ -39,13 +39,13 @@ struct vm_sim_frame {
     struct vm_list lru; /* free list of its zone (head frames), an LRU list, or its slab cache's list */
     void *owner;        /* see the kinds */
     uint64_t index;
-    uint64_t swap;      /* vm_sim_pte_swap() of its slot in the swap cache, or 0 */
-    uint32_t count;     /* references: mappings, page or swap cache, kernel users */
-    uint32_t mapcount;  /* present leaf entries of processes that name the frame */
+    uint64_t swap;     /* vm_sim_pte_swap() of its slot in the swap cache, or 0 */
+    uint32_t count;    /* references: mappings, page or swap cache, kernel users */
+    uint32_t mapcount; /* present leaf entries of processes that name the frame */
     uint16_t flags;
     uint8_t kind;
-    uint8_t zone;       /* enum vm_sim_zone_type, once handed out; of any frame: vm_sim_zone_of() */
-    uint8_t order;      /* of the block that it heads */
+    uint8_t zone;  /* enum vm_sim_zone_type, once handed out; of any frame: vm_sim_zone_of() */
+    uint8_t order; /* of the block that it heads */
 };
 
 struct vm_sim_mem_map {
@@ -65,8 +65,8 @@ VM_INLINE struct vm_sim_frame *vm_sim_pfn_frame(const struct vm_sim_mem_map *map
 }
 VM_INLINE bool vm_sim_frame_is_blank(const struct vm_sim_frame *f)
 {
-    return !f->lru.next && !f->lru.prev && !f->owner && !f->index && !f->swap && !f->count && !f->mapcount &&
-           !f->flags && !f->kind && !f->zone && !f->order;
+    return !f->lru.next && !f->lru.prev && !f->owner && !f->index && !f->swap && !f->count && !f->mapcount && !f->flags
+           && !f->kind && !f->zone && !f->order;
 }
 
 void vm_sim_mem_map_init(struct vm_sim_mem_map *map, uint64_t bytes);

@@ -39,9 +39,15 @@ void vm_sim_kmaps_init(struct vm_sim_kmaps *k, uint64_t page_offset, uint64_t di
                        struct vm_sim_memory *memory, struct vm_sim_pt *kernel, struct vm_sim_events *events)
 {
     *k = (struct vm_sim_kmaps){
-        .page_offset = page_offset, .direct_end = vm_align_down(direct_bytes, PAGE), .processors = processors,
-        .pkmap_base = PKMAP_BASE, .atomic_base = ATOMIC_BASE, .fixmap_base = FIXMAP_BASE,
-        .memory = memory, .kernel = kernel, .events = events,
+        .page_offset = page_offset,
+        .direct_end = vm_align_down(direct_bytes, PAGE),
+        .processors = processors,
+        .pkmap_base = PKMAP_BASE,
+        .atomic_base = ATOMIC_BASE,
+        .fixmap_base = FIXMAP_BASE,
+        .memory = memory,
+        .kernel = kernel,
+        .events = events,
     };
     VM_ASSERT(page_offset + k->direct_end <= PKMAP_BASE);
     VM_ASSERT(atomic_at(k, atomic_slots(k)) <= FIXMAP_BASE);
@@ -74,8 +80,8 @@ static int map(struct vm_sim_kmaps *k, uint64_t at, vm_sim_pfn frame, const char
     int error = vm_sim_pt_set(k->kernel, VM_SIM_LINEAR(at), 1, vm_sim_pte_make(frame, KERNEL_PAGE, VM_SIM_KERNEL));
 
     if (error == 0)
-        vm_sim_emit(k->events, VM_SIM_EV(MAP, .cause = cause, .linear = VM_SIM_LINEAR(at), .bytes = PAGE,
-                                         .frame = frame));
+        vm_sim_emit(k->events,
+                    VM_SIM_EV(MAP, .cause = cause, .linear = VM_SIM_LINEAR(at), .bytes = PAGE, .frame = frame));
     return error;
 }
 
@@ -276,8 +282,9 @@ bool vm_sim_kmaps_check(const struct vm_sim_kmaps *k)
     }
     for (unsigned b = 0; b < VM_SIM_KMAP_BUCKETS; b++)
         for (uint16_t i = k->bucket[b]; i != NO_ENTRY; i = k->entry[i].hash_next)
-            if (i >= VM_SIM_KMAP_ENTRIES || ++hashed > used || k->entry[i].count == 0 ||
-                bucket_of(k->entry[i].frame) != b || *find((struct vm_sim_kmaps *)(uintptr_t)k, k->entry[i].frame) != i)
+            if (i >= VM_SIM_KMAP_ENTRIES || ++hashed > used || k->entry[i].count == 0
+                || bucket_of(k->entry[i].frame) != b
+                || *find((struct vm_sim_kmaps *)(uintptr_t)k, k->entry[i].frame) != i)
                 return false;
     for (unsigned i = 0; i < atomic_slots(k); i++)
         if (!maps(k, atomic_at(k, i), k->atomic[i]))

@@ -18,21 +18,21 @@
 #define VM_SIM_FIXMAP_SLOTS 64
 
 struct vm_sim_kmap_entry {
-    vm_sim_pfn frame; /* VM_SIM_NO_FRAME: none */
-    uint32_t count;   /* 0: free; 1: free, but its translation is still there, not flushed; n + 1: n users */
+    vm_sim_pfn frame;   /* VM_SIM_NO_FRAME: none */
+    uint32_t count;     /* 0: free; 1: free, but its translation is still there, not flushed; n + 1: n users */
     uint16_t hash_next; /* index, or UINT16_MAX */
 };
 
 struct vm_sim_kmaps {
-    uint64_t page_offset;   /* of the direct map */
-    uint64_t direct_end;    /* bytes of physical memory in it */
+    uint64_t page_offset; /* of the direct map */
+    uint64_t direct_end;  /* bytes of physical memory in it */
     uint64_t pkmap_base, atomic_base, fixmap_base;
     struct vm_sim_kmap_entry entry[VM_SIM_KMAP_ENTRIES];
     uint16_t bucket[VM_SIM_KMAP_BUCKETS];
-    unsigned last;          /* where the search goes on */
+    unsigned last;                     /* where the search goes on */
     uint64_t flushes, searches, waits; /* of the window; entries looked at; requests that found all entries in use */
     unsigned processors;
-    vm_sim_pfn *atomic;     /* [processors * VM_SIM_KMAP_ATOMIC_SLOTS]; VM_SIM_NO_FRAME: nothing */
+    vm_sim_pfn *atomic; /* [processors * VM_SIM_KMAP_ATOMIC_SLOTS]; VM_SIM_NO_FRAME: nothing */
     vm_sim_pfn fixmap[VM_SIM_FIXMAP_SLOTS];
     struct vm_sim_memory *memory;
     struct vm_sim_pt *kernel;
@@ -46,7 +46,7 @@ void vm_sim_kmaps_init(struct vm_sim_kmaps *k, uint64_t page_offset, uint64_t di
                        struct vm_sim_memory *memory, struct vm_sim_pt *kernel, struct vm_sim_events *events);
 void vm_sim_kmaps_free(struct vm_sim_kmaps *k);
 
-uint64_t vm_sim_direct_map(const struct vm_sim_kmaps *k, vm_sim_pfn frame); /* 0: HIGHMEM */
+uint64_t vm_sim_direct_map(const struct vm_sim_kmaps *k, vm_sim_pfn frame);    /* 0: HIGHMEM */
 vm_sim_pfn vm_sim_direct_frame(const struct vm_sim_kmaps *k, uint64_t linear); /* VM_SIM_NO_FRAME: not in it */
 /* Puts the direct map into the kernel's tables, with the largest pages that the mode has.  0, -ENOMEM (undone). */
 int vm_sim_direct_map_fill(struct vm_sim_kmaps *k);

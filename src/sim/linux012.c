@@ -104,9 +104,15 @@ void vm_sim_012_free(struct vm_sim_machine *m)
 void vm_sim_012_segments(struct vm_sim_machine *m, struct vm_sim_process *p)
 {
     unsigned index = VM_SIM_GDT_USER_DATA + 1 + p->context.slot;
-    struct vm_sim_descriptor ldt = {.limit = (VM_SIM_012_DATA + 1) * 8 - 1, .type = VM_SIM_SEG_TYPE_LDT, .present = true};
-    struct vm_sim_descriptor d = {.base = (uint32_t)p->mm->base, .limit = (uint32_t)(VM_SIM_012_SPACE >> 12) - 1, .dpl = 3,
-                                  .present = true, .granular = true, .code_or_data = true, .big = true,
+    struct vm_sim_descriptor ldt = {
+        .limit = (VM_SIM_012_DATA + 1) * 8 - 1, .type = VM_SIM_SEG_TYPE_LDT, .present = true};
+    struct vm_sim_descriptor d = {.base = (uint32_t)p->mm->base,
+                                  .limit = (uint32_t)(VM_SIM_012_SPACE >> 12) - 1,
+                                  .dpl = 3,
+                                  .present = true,
+                                  .granular = true,
+                                  .code_or_data = true,
+                                  .big = true,
                                   .type = VM_SIM_SEG_CODE | VM_SIM_SEG_READABLE};
     struct vm_sim_selector code = {VM_SIM_012_CODE, true, 3}, data = {VM_SIM_012_DATA, true, 3};
 

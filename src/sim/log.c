@@ -165,8 +165,11 @@ static void put_error(FILE *out, const struct vm_sim_event *e)
 {
     fprintf(out, " error %#x", e->error);
     if (e->vector == PAGE_FAULT)
-        fprintf(out, " (%s, %s, %s)", e->error & 1 ? "protection" : "no page", e->error & 16 ? "fetch" :
-                e->error & 2 ? "write" : "read", e->error & 4 ? "user" : "kernel");
+        fprintf(out, " (%s, %s, %s)", e->error & 1 ? "protection" : "no page",
+                e->error & 16  ? "fetch"
+                : e->error & 2 ? "write"
+                               : "read",
+                e->error & 4 ? "user" : "kernel");
 }
 
 static void put_text(FILE *out, const struct vm_sim_event *e)

@@ -27,7 +27,7 @@ void vm_sim_lru_remove(struct vm_sim_machine *m, vm_sim_pfn frame)
     f->lru.next = f->lru.prev = NULL;
     m->reclaim.unmapped -= f->mapcount == 0;
     --*(f->flags & VM_SIM_FRAME_ACTIVE ? &m->reclaim.active_pages : &m->reclaim.inactive_pages);
-    f->flags &= (uint16_t)~(VM_SIM_FRAME_ON_LRU | VM_SIM_FRAME_ACTIVE | VM_SIM_FRAME_REFERENCED);
+    f->flags &= (uint16_t) ~(VM_SIM_FRAME_ON_LRU | VM_SIM_FRAME_ACTIVE | VM_SIM_FRAME_REFERENCED);
 }
 
 void vm_sim_lru_move(struct vm_sim_machine *m, vm_sim_pfn frame, bool active)

@@ -48,7 +48,10 @@ static void set_up_kernel_areas(struct vm_sim_machine *m)
     }
 }
 
-static bool has_kmaps(const struct vm_sim_machine *m) { return vm_sim_paging_geometry[m->config.mode].linear_bits == 32; }
+static bool has_kmaps(const struct vm_sim_machine *m)
+{
+    return vm_sim_paging_geometry[m->config.mode].linear_bits == 32;
+}
 
 static bool set_up_memory(struct vm_sim_machine *m, struct vm_sim_message *message)
 {
@@ -61,12 +64,14 @@ static bool set_up_memory(struct vm_sim_machine *m, struct vm_sim_message *messa
     vm_sim_slabs_init(&m->slabs, &m->memory, &m->events);
     m->kernel = vm_sim_pt_new(c->mode, vm_sim_table_source(&m->memory), NULL);
     if (!m->kernel) {
-        snprintf(message->text, sizeof message->text, "impossible machine: no memory for the kernel's first page table");
+        snprintf(message->text, sizeof message->text,
+                 "impossible machine: no memory for the kernel's first page table");
         return false;
     }
     set_up_kernel_areas(m);
     for (size_t i = 0; i < c->swap_count; i++)
-        if (vm_sim_swap_add(&m->swaps, c->swap[i].name, c->swap[i].bytes, c->swap[i].priority, c->swap[i].extents) != 0) {
+        if (vm_sim_swap_add(&m->swaps, c->swap[i].name, c->swap[i].bytes, c->swap[i].priority, c->swap[i].extents)
+            != 0) {
             snprintf(message->text, sizeof message->text, "impossible machine: swap area %s", c->swap[i].name);
             return false;
         }
@@ -143,8 +148,8 @@ void vm_sim_machine_free(struct vm_sim_machine *m)
     free(m);
 }
 
-void vm_sim_machine_listen(struct vm_sim_machine *m, void (*receive)(void *ctx, const struct vm_sim_event *event), void *ctx,
-                           uint32_t mask)
+void vm_sim_machine_listen(struct vm_sim_machine *m, void (*receive)(void *ctx, const struct vm_sim_event *event),
+                           void *ctx, uint32_t mask)
 {
     m->events.receive = receive;
     m->events.ctx = ctx;
@@ -218,12 +223,14 @@ double vm_sim_machine_eat(const struct vm_sim_machine *m)
 
 bool vm_sim_machine_check(const struct vm_sim_machine *m)
 {
-    struct vm_sim_machine *writable = (struct vm_sim_machine *)(uintptr_t)m; /* rmap walks with a callback that may write */
+    /* rmap walks with a callback that may write */
+    struct vm_sim_machine *writable = (struct vm_sim_machine *)(uintptr_t)m;
 
     if (!is_paged(&m->config))
         return vm_sim_core_check(&m->core) && vm_sim_segments_check(m) && vm_sim_cpu_check(&m->cpu);
     return vm_sim_memory_check(&m->memory) && vm_sim_slabs_check(&m->slabs) && vm_sim_pt_check(m->kernel)
            && vm_sim_vmareas_check(&m->vmareas) && (!has_kmaps(m) || vm_sim_kmaps_check(&m->kmaps))
            && vm_sim_swaps_check(&m->swaps) && vm_sim_files_check(m) && vm_sim_processes_check(m)
-           && vm_sim_segments_check(m) && vm_sim_reclaim_check(m) && vm_sim_rmap_check(writable) && vm_sim_cpu_check(&m->cpu);
+           && vm_sim_segments_check(m) && vm_sim_reclaim_check(m) && vm_sim_rmap_check(writable)
+           && vm_sim_cpu_check(&m->cpu);
 }

@@ -34,13 +34,13 @@ struct vm_sim_config {
     enum vm_sim_relocation relocation; /* VM_SIM_BARE */
     enum vm_sim_fit fit;               /* BARE, SEGMENTS */
     enum vm_sim_paging_mode mode;
-    bool shared_directory;  /* linux-0.12: one page directory, process n at n x 64 MiB, 64 of them, no mem_map zones */
-    bool huge;              /* large pages on first touch where they fit */
+    bool shared_directory; /* linux-0.12: one page directory, process n at n x 64 MiB, 64 of them, no mem_map zones */
+    bool huge;             /* large pages on first touch where they fit */
     bool descriptor_cache;
     bool has_tlb, pcid;
     struct vm_tlb_config tlb;
     char tlb_name[32];
-    uint64_t memory;        /* bytes */
+    uint64_t memory; /* bytes */
     struct vm_sim_range reserved[VM_SIM_RESERVED_MAX];
     size_t reserved_count;
     struct vm_sim_zone_limits zones;
@@ -69,7 +69,8 @@ struct vm_sim_message {
 };
 /* Reads a description; it may begin with `preset = NAME`.  0, or -EINVAL / -errno and the message. */
 int vm_sim_config_read(struct vm_sim_config *config, const char *path, struct vm_sim_message *message);
-int vm_sim_config_parse(struct vm_sim_config *config, const char *file, const char *text, struct vm_sim_message *message);
+int vm_sim_config_parse(struct vm_sim_config *config, const char *file, const char *text,
+                        struct vm_sim_message *message);
 /* One "key=value" ("section.key=value"), for --what-if and the command line: page=2M tlb=zen4 levels=5 memory=1G ... */
 int vm_sim_config_set(struct vm_sim_config *config, const char *assignment, struct vm_sim_message *message);
 /* Possible at all?  Called by new. */
@@ -86,17 +87,17 @@ struct vm_sim_machine {
     struct vm_sim_memory memory; /* the others */
     struct vm_sim_slabs slabs;
     struct vm_sim_vmareas vmareas;
-    struct vm_sim_kmaps kmaps;   /* 32-bit modes */
-    struct vm_sim_pt *kernel;    /* the kernel's half */
+    struct vm_sim_kmaps kmaps; /* 32-bit modes */
+    struct vm_sim_pt *kernel;  /* the kernel's half */
     struct vm_sim_swaps swaps;
     struct vm_sim_reclaim reclaim;
-    struct vm_sim_012 linux012;  /* shared_directory */
+    struct vm_sim_012 linux012; /* shared_directory */
     struct vm_sim_file *files;
-    struct vm_list mms;          /* struct vm_sim_mm */
-    struct vm_list processes;    /* struct vm_sim_process, by pid; those that exited stay, for the report */
-    struct vm_sim_text *texts;   /* names that somebody gave to caches and segments */
+    struct vm_list mms;        /* struct vm_sim_mm */
+    struct vm_list processes;  /* struct vm_sim_process, by pid; those that exited stay, for the report */
+    struct vm_sim_text *texts; /* names that somebody gave to caches and segments */
     uint32_t next_pid;
-    uint64_t random;             /* state, fixed at start */
+    uint64_t random; /* state, fixed at start */
 };
 
 /* NULL and the message, when the description is impossible. */
@@ -104,8 +105,8 @@ struct vm_sim_machine *vm_sim_machine_new(const struct vm_sim_config *config, st
 void vm_sim_machine_free(struct vm_sim_machine *m);
 /* A copy that lives as long as the machine. */
 const char *vm_sim_machine_text(struct vm_sim_machine *m, const char *text);
-void vm_sim_machine_listen(struct vm_sim_machine *m, void (*receive)(void *ctx, const struct vm_sim_event *event), void *ctx,
-                           uint32_t mask);
+void vm_sim_machine_listen(struct vm_sim_machine *m, void (*receive)(void *ctx, const struct vm_sim_event *event),
+                           void *ctx, uint32_t mask);
 
 /* References of all processes in order; kswapd runs between them.  How many succeeded. */
 size_t vm_sim_refs(struct vm_sim_machine *m, const struct vm_sim_ref *ref, size_t n);

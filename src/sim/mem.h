@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 
-void *vm_sim_zalloc(size_t bytes); /* zeroed; free() */
+void *vm_sim_zalloc(size_t bytes);         /* zeroed; free() */
 void *vm_sim_zalloc_aligned(size_t bytes); /* the same on a cache line */
 char *vm_sim_strdup(const char *text);
 

@@ -30,21 +30,31 @@ static struct vm_sim_layout layout_of(const struct vm_sim_machine *m, uint64_t b
     uint64_t limit = m->config.stack_limit ? m->config.stack_limit : VM_SIM_STACK_LIMIT;
 
     if (m->config.shared_directory)
-        return (struct vm_sim_layout){.text = base, .mmap_base = base + VM_SIM_012_SPACE / 2,
-                                      .stack_top = base + VM_SIM_012_SPACE, .stack_limit = limit,
+        return (struct vm_sim_layout){.text = base,
+                                      .mmap_base = base + VM_SIM_012_SPACE / 2,
+                                      .stack_top = base + VM_SIM_012_SPACE,
+                                      .stack_limit = limit,
                                       .task_size = base + VM_SIM_012_SPACE};
     if (g->linear_bits == 32)
-        return (struct vm_sim_layout){.text = 0x08048000, .mmap_base = 0x40000000, .stack_top = g->user_end,
-                                      .stack_limit = limit, .task_size = g->user_end};
+        return (struct vm_sim_layout){.text = 0x08048000,
+                                      .mmap_base = 0x40000000,
+                                      .stack_top = g->user_end,
+                                      .stack_limit = limit,
+                                      .task_size = g->user_end};
     uint64_t top = ((uint64_t)1 << 47) - PAGE; /* five levels too: the rest is for those who ask for it */
-    return (struct vm_sim_layout){.text = 0x400000, .mmap_base = top - vm_max(STACK_GAP, up(limit)), .stack_top = top,
-                                  .stack_limit = limit, .task_size = g->user_end - PAGE, .mmap_top_down = true};
+    return (struct vm_sim_layout){.text = 0x400000,
+                                  .mmap_base = top - vm_max(STACK_GAP, up(limit)),
+                                  .stack_top = top,
+                                  .stack_limit = limit,
+                                  .task_size = g->user_end - PAGE,
+                                  .mmap_top_down = true};
 }
 
 struct vm_sim_mm *vm_sim_mm_new(struct vm_sim_machine *m, uint64_t base)
 {
     bool shared = m->config.shared_directory;
-    struct vm_sim_pt *pt = shared ? m->kernel : vm_sim_pt_new(m->config.mode, vm_sim_table_source(&m->memory), m->kernel);
+    struct vm_sim_pt *pt = shared ? m->kernel
+                                  : vm_sim_pt_new(m->config.mode, vm_sim_table_source(&m->memory), m->kernel);
 
     if (!pt)
         return NULL;
@@ -64,8 +74,11 @@ struct vm_sim_mm *vm_sim_mm_new(struct vm_sim_machine *m, uint64_t base)
 void vm_sim_mm_add_stack(struct vm_sim_mm *mm)
 {
     uint64_t bytes = vm_min(VM_SIM_STACK_START, mm->layout.stack_limit), top = mm->layout.stack_top;
-    struct vm_sim_vma like = {.start = top - up(bytes), .end = top, .perms = VM_SIM_R | VM_SIM_W,
-                              .flags = VM_SIM_VMA_GROWS_DOWN, .region = VM_SIM_STACK};
+    struct vm_sim_vma like = {.start = top - up(bytes),
+                              .end = top,
+                              .perms = VM_SIM_R | VM_SIM_W,
+                              .flags = VM_SIM_VMA_GROWS_DOWN,
+                              .region = VM_SIM_STACK};
     int error = vm_sim_vma_insert(mm, &like, NULL);
 
     VM_ASSERT(error == 0);
@@ -162,7 +175,8 @@ static int split_pages(struct vm_sim_machine *m, struct vm_sim_mm *mm, uint64_t 
 
 static bool is_valid(const struct vm_sim_mm *mm, uint64_t at, uint64_t bytes)
 {
-    return bytes > 0 && at % PAGE == 0 && at >= mm->base && at < mm->layout.task_size && bytes <= mm->layout.task_size - at;
+    return bytes > 0 && at % PAGE == 0 && at >= mm->base && at < mm->layout.task_size
+           && bytes <= mm->layout.task_size - at;
 }
 
 int vm_sim_munmap(struct vm_sim_machine *m, struct vm_sim_mm *mm, uint64_t at, uint64_t bytes)
@@ -230,8 +244,13 @@ int vm_sim_mmap(struct vm_sim_machine *m, struct vm_sim_mm *mm, uint64_t at, uin
         file = shared_memory(m, bytes);
     if (!file && large_page(m) > PAGE)
         flags |= VM_SIM_VMA_HUGE;
-    struct vm_sim_vma like = {.start = at, .end = at + bytes, .perms = (uint8_t)perms, .flags = (uint8_t)flags,
-                              .region = (uint8_t)region, .file = file, .offset = offset};
+    struct vm_sim_vma like = {.start = at,
+                              .end = at + bytes,
+                              .perms = (uint8_t)perms,
+                              .flags = (uint8_t)flags,
+                              .region = (uint8_t)region,
+                              .file = file,
+                              .offset = offset};
     error = vm_sim_vma_insert(mm, &like, NULL);
     VM_ASSERT(error == 0);
     tell(m, mm, "mmap", at, bytes);
@@ -250,7 +269,10 @@ int vm_sim_brk(struct vm_sim_machine *m, struct vm_sim_mm *mm, uint64_t brk)
     if (brk > mm->layout.task_size)
         return -ENOMEM;
     if (now > old) {
-        struct vm_sim_vma like = {.start = old, .end = now, .perms = VM_SIM_R | VM_SIM_W, .region = VM_SIM_HEAP,
+        struct vm_sim_vma like = {.start = old,
+                                  .end = now,
+                                  .perms = VM_SIM_R | VM_SIM_W,
+                                  .region = VM_SIM_HEAP,
                                   .flags = large_page(m) > PAGE ? VM_SIM_VMA_HUGE : 0};
         if (vm_sim_vma_insert(mm, &like, NULL) != 0)
             return -ENOMEM;
@@ -305,7 +327,8 @@ int vm_sim_mprotect(struct vm_sim_machine *m, struct vm_sim_mm *mm, uint64_t at,
 
     if (!is_valid(mm, at, bytes))
         return -EINVAL;
-    for (const struct vm_sim_vma *v = vm_sim_find_vma(mm, at); v && v->start <= covered && covered < end; v = vm_sim_vma_next(v))
+    for (const struct vm_sim_vma *v = vm_sim_find_vma(mm, at); v && v->start <= covered && covered < end;
+         v = vm_sim_vma_next(v))
         covered = v->end;
     if (covered < end || split_pages(m, mm, at, end) != 0)
         return -ENOMEM;
@@ -350,7 +373,8 @@ static int check_leaf(void *ctx, struct vm_sim_linear at, unsigned level, vm_sim
     bool is_anon = frame->kind == VM_SIM_FRAME_ANON;
     *(is_anon ? &f->anon : &f->file) += bytes / PAGE;
     f->bad |= at.at < v->start || at.at + bytes > v->end || frame->count == 0 || (PAGE << frame->order) != bytes;
-    f->bad |= is_anon ? frame->owner != v->anon || frame->index != (at.at - v->mm->base) / PAGE : frame->owner != v->file;
+    f->bad |= is_anon ? frame->owner != v->anon || frame->index != (at.at - v->mm->base) / PAGE
+                      : frame->owner != v->file;
     f->bad |= (*entry & VM_SIM_PTE_W) && !(v->perms & VM_SIM_W);
     f->bad |= (*entry & VM_SIM_PTE_W) && (*entry & VM_SIM_PTE_COW);
     f->bad |= (*entry & VM_SIM_PTE_W) && !(v->flags & VM_SIM_VMA_SHARED) && (!is_anon || frame->mapcount != 1);
@@ -373,7 +397,8 @@ bool vm_sim_mm_check(const struct vm_sim_machine *m, const struct vm_sim_mm *mm)
         struct vm_sim_pt_stats s = vm_sim_pt_stats(mm->pt);
         uint64_t pages = 0;
         for (unsigned level = 1; level <= vm_sim_paging_geometry[m->config.mode].levels; level++)
-            pages += s.leaves[level - 1] << (vm_sim_paging_geometry[m->config.mode].shift[level - 1] - VM_SIM_PAGE_SHIFT);
+            pages += s.leaves[level - 1] << (vm_sim_paging_geometry[m->config.mode].shift[level - 1]
+                                             - VM_SIM_PAGE_SHIFT);
         if (pages != mm->rss || s.swapped != mm->swapped || !vm_sim_pt_check(mm->pt))
             return false;
     }

@@ -21,16 +21,16 @@ struct vm_sim_layout {
 
 /* rss = rss_anon + rss_file = present leaves in small pages; swapped = swap entries; total_vm = pages of all areas. */
 struct vm_sim_mm {
-    struct vm_list link;  /* on machine->mms */
+    struct vm_list link; /* on machine->mms */
     struct vm_list vmas;
     struct vm_tree tree;
-    struct vm_sim_pt *pt; /* linux-0.12: the one shared page directory */
+    struct vm_sim_pt *pt;           /* linux-0.12: the one shared page directory */
     struct vm_sim_context *context; /* of the process that runs on it, for flushes */
-    uint32_t users;       /* processes and threads */
-    uint64_t base;        /* linear address of its address 0: 0, or n x 64 MiB in linux-0.12 */
+    uint32_t users;                 /* processes and threads */
+    uint64_t base;                  /* linear address of its address 0: 0, or n x 64 MiB in linux-0.12 */
     struct vm_sim_layout layout;
     uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
-    uint64_t total_vm;    /* pages of all areas */
+    uint64_t total_vm;                         /* pages of all areas */
     uint64_t rss, rss_anon, rss_file, swapped; /* pages present, and out */
     uint64_t highest_rss;
     uint64_t min_faults, maj_faults;
@@ -39,7 +39,7 @@ struct vm_sim_mm {
 
 #define VM_SIM_MMAP_THRESHOLD ((uint64_t)128 * 1024) /* malloc's border: smaller requests move brk */
 #define VM_SIM_STACK_LIMIT ((uint64_t)8 << 20)
-#define VM_SIM_STACK_START ((uint64_t)132 * 1024)    /* of the stack's area in the beginning */
+#define VM_SIM_STACK_START ((uint64_t)132 * 1024) /* of the stack's area in the beginning */
 
 /* An empty address space at the base (0 but for linux-0.12).  NULL: no frame for the top table. */
 struct vm_sim_mm *vm_sim_mm_new(struct vm_sim_machine *m, uint64_t base);

@@ -38,7 +38,7 @@
 #define NO_PAGE UINT64_MAX
 #define BUCKET_BITS 8 /* buckets of a sample: 256 for each power of two, so 0.4 % wide */
 #define BUCKETS ((64 - BUCKET_BITS + 1) << BUCKET_BITS)
-#define COARSE 4  /* 16 buckets are one of a group */
+#define COARSE 4 /* 16 buckets are one of a group */
 #define COARSE_BUCKETS (BUCKETS >> COARSE)
 #define GROUPS 32 /* of pages, by their hash */
 #define ERRORS 3.0
@@ -58,14 +58,14 @@ struct vm_sim_mrc {
     struct page_slot *table;
     size_t slots, live;
     /* times */
-    uint64_t *bits;   /* [groups * GROUP_WORDS] */
-    uint64_t *tree;   /* [groups + 1]: Fenwick, from 1 */
+    uint64_t *bits; /* [groups * GROUP_WORDS] */
+    uint64_t *tree; /* [groups + 1]: Fenwick, from 1 */
     uint64_t groups;
-    uint64_t now;     /* the next time */
+    uint64_t now; /* the next time */
     /* exact */
-    uint64_t *hist;   /* [distance]; 0 is unused */
+    uint64_t *hist; /* [distance]; 0 is unused */
     size_t hist_cap;
-    uint64_t cold;    /* first references */
+    uint64_t cold; /* first references */
     /* sampled */
     uint64_t threshold; /* of 2^32 */
     double *bucket;
@@ -83,15 +83,9 @@ static uint64_t mix(uint64_t x)
 }
 
 /* The sample takes the upper half of the hash, the table the lower one. */
-static uint64_t sample_of(uint64_t hash)
-{
-    return hash >> 32;
-}
+static uint64_t sample_of(uint64_t hash) { return hash >> 32; }
 
-static unsigned group_of(uint64_t hash)
-{
-    return (hash >> 32) % GROUPS;
-}
+static unsigned group_of(uint64_t hash) { return (hash >> 32) % GROUPS; }
 
 /* ---- Buckets of a sample: exact up to 256, then 256 for each power of two ---- */
 
@@ -133,10 +127,7 @@ static uint64_t bits_up_to(const struct vm_sim_mrc *c, uint64_t time)
     return sum + (uint64_t)__builtin_popcountll(c->bits[word] << (63 - time % 64));
 }
 
-static void set_bit(struct vm_sim_mrc *c, uint64_t time)
-{
-    c->bits[time / 64] |= (uint64_t)1 << time % 64;
-}
+static void set_bit(struct vm_sim_mrc *c, uint64_t time) { c->bits[time / 64] |= (uint64_t)1 << time % 64; }
 
 static void build_tree(struct vm_sim_mrc *c)
 {
@@ -256,10 +247,7 @@ void vm_sim_mrc_free(struct vm_sim_mrc *c)
 
 /* ---- References ---- */
 
-static double rate(const struct vm_sim_mrc *c)
-{
-    return (double)c->threshold / (double)ALL_HASHES;
-}
+static double rate(const struct vm_sim_mrc *c) { return (double)c->threshold / (double)ALL_HASHES; }
 
 static void count_distance(struct vm_sim_mrc *c, uint64_t distance, uint64_t hash)
 {
@@ -484,7 +472,8 @@ static double moved(const struct vm_sim_curve *curve, uint64_t pages, double err
         return (double)pages; /* buckets of one size */
     if (root <= 1)
         return pages ? 1 : 0;
-    return errors < 0 ? root * root * (1 - 1.0 / (1 << BUCKET_BITS)) - 1 : root * root * (1 + 1.0 / (1 << BUCKET_BITS)) + 1;
+    return errors < 0 ? root * root * (1 - 1.0 / (1 << BUCKET_BITS)) - 1
+                      : root * root * (1 + 1.0 / (1 << BUCKET_BITS)) + 1;
 }
 
 void vm_sim_curve_bounds(const struct vm_sim_curve *curve, uint64_t pages, uint64_t *least, uint64_t *most)

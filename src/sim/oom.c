@@ -49,8 +49,8 @@ struct vm_sim_process *vm_sim_oom_kill(struct vm_sim_machine *m, uint64_t *freed
         *freed = 0;
     if (!victim)
         return NULL;
-    vm_sim_emit(&m->events, VM_SIM_EV(OOM, .number = victim->context.pid, .name = victim->name, .count = frames_of(m, victim),
-                                      .bytes = score));
+    vm_sim_emit(&m->events, VM_SIM_EV(OOM, .number = victim->context.pid, .name = victim->name,
+                                      .count = frames_of(m, victim), .bytes = score));
     uint64_t frames = vm_sim_exit(m, victim, 9);
     if (freed)
         *freed = frames;

@@ -13,6 +13,7 @@
 
 #define KIB4 ((uint64_t)4096)
 
+/* clang-format off */
 const struct vm_sim_paging_geometry vm_sim_paging_geometry[VM_SIM_PAGING_MODES] = {
     [VM_SIM_PAGING_NONE] = {.name = "none", .physical_bits = 44, .linear_bits = 44, .user_end = (uint64_t)1 << 44,
                             .kernel_start = UINT64_MAX},
@@ -34,6 +35,7 @@ const struct vm_sim_paging_geometry vm_sim_paging_geometry[VM_SIM_PAGING_MODES] 
                               .linear_bits = 57, .huge_levels = 1 << 2 | 1 << 3, .user_end = (uint64_t)1 << 56,
                               .kernel_start = 0xff00000000000000},
 };
+/* clang-format on */
 
 int vm_sim_paging_mode_of(const char *name)
 {
@@ -149,7 +151,8 @@ static void free_below(struct vm_sim_pt *pt, struct table *t)
     table_free(pt, t);
 }
 
-struct vm_sim_pt *vm_sim_pt_new(enum vm_sim_paging_mode mode, struct vm_sim_frame_source source, struct vm_sim_pt *kernel)
+struct vm_sim_pt *vm_sim_pt_new(enum vm_sim_paging_mode mode, struct vm_sim_frame_source source,
+                                struct vm_sim_pt *kernel)
 {
     struct vm_sim_pt *pt = vm_sim_zalloc(sizeof *pt);
 

@@ -68,16 +68,16 @@ enum vm_sim_paging_mode {
 };
 
 struct vm_sim_paging_geometry { /* const, one for each mode */
-    const char *name;       /* as in machine descriptions: none, single, sorted, 2level, pae, 4level, 5level */
-    uint8_t levels;         /* 0: none; 1 for single and sorted */
-    uint8_t bits[5];        /* index bits of the tables at level i + 1 (1: the last) */
-    uint8_t shift[6];       /* log2 of what an entry at level i + 1 covers; [levels]: of the whole address space */
-    uint8_t entry_bytes;    /* 4 or 8; sorted: 8 (page number and entry) */
+    const char *name;           /* as in machine descriptions: none, single, sorted, 2level, pae, 4level, 5level */
+    uint8_t levels;             /* 0: none; 1 for single and sorted */
+    uint8_t bits[5];            /* index bits of the tables at level i + 1 (1: the last) */
+    uint8_t shift[6];           /* log2 of what an entry at level i + 1 covers; [levels]: of the whole address space */
+    uint8_t entry_bytes;        /* 4 or 8; sorted: 8 (page number and entry) */
     uint8_t physical_bits;
-    uint8_t linear_bits;    /* 32, 48, 57 */
-    uint8_t huge_levels;    /* mask of 1 << level: leaves may stand there, beside level 1 */
-    uint64_t user_end;      /* first address that is not the user's: 3 GiB, 128 TiB, 64 PiB */
-    uint64_t kernel_start;  /* first one of the kernel's: 3 GiB, 0xffff800000000000, ... */
+    uint8_t linear_bits;   /* 32, 48, 57 */
+    uint8_t huge_levels;   /* mask of 1 << level: leaves may stand there, beside level 1 */
+    uint64_t user_end;     /* first address that is not the user's: 3 GiB, 128 TiB, 64 PiB */
+    uint64_t kernel_start; /* first one of the kernel's: 3 GiB, 0xffff800000000000, ... */
 };
 extern const struct vm_sim_paging_geometry vm_sim_paging_geometry[VM_SIM_PAGING_MODES];
 int vm_sim_paging_mode_of(const char *name); /* -EINVAL */
@@ -102,7 +102,8 @@ struct vm_sim_pt; /* in paging.c */
 
 /* The kernel's tables of the machine, or NULL: addresses from kernel_start on are looked up there, so that the kernel
    half is one and the same in every process.  NULL when the top table's frame is refused. */
-struct vm_sim_pt *vm_sim_pt_new(enum vm_sim_paging_mode mode, struct vm_sim_frame_source source, struct vm_sim_pt *kernel);
+struct vm_sim_pt *vm_sim_pt_new(enum vm_sim_paging_mode mode, struct vm_sim_frame_source source,
+                                struct vm_sim_pt *kernel);
 void vm_sim_pt_free(struct vm_sim_pt *pt); /* gives back all tables; what leaves name is the caller's affair */
 
 enum vm_sim_paging_mode vm_sim_pt_mode(const struct vm_sim_pt *pt);
@@ -110,11 +111,11 @@ vm_sim_pfn vm_sim_pt_top(const struct vm_sim_pt *pt); /* what CR3 holds */
 
 /* The walk of the processor. */
 struct vm_sim_walk {
-    vm_sim_pte entry;  /* the last one read: a leaf, a swap entry, or 0 */
-    vm_sim_pte *where; /* it, to set A and D in (only bits of an entry that stays non-zero may be changed directly);
+    vm_sim_pte entry;   /* the last one read: a leaf, a swap entry, or 0 */
+    vm_sim_pte *where;  /* it, to set A and D in (only bits of an entry that stays non-zero may be changed directly);
                           NULL when a table on the way is missing */
-    uint8_t level;     /* of it */
-    uint8_t reads;     /* entries read; for sorted: steps of the search */
+    uint8_t level;      /* of it */
+    uint8_t reads;      /* entries read; for sorted: steps of the search */
     vm_sim_pte path[5]; /* the entry read at level i + 1, 0 when none was */
 };
 struct vm_sim_walk vm_sim_pt_walk(const struct vm_sim_pt *pt, struct vm_sim_linear a);
@@ -137,11 +138,11 @@ int vm_sim_pt_each(const struct vm_sim_pt *pt, struct vm_sim_linear from, struct
 int vm_sim_pt_split(struct vm_sim_pt *pt, struct vm_sim_linear a);
 
 struct vm_sim_pt_stats {
-    uint64_t tables[5];  /* at level i + 1; the kernel's are not counted here */
-    uint64_t bytes;      /* simulated memory that they take */
-    uint64_t frames;     /* the same in page frames */
-    uint64_t leaves[5];  /* present leaf entries at level i + 1 */
-    uint64_t swapped;    /* swap entries */
+    uint64_t tables[5];       /* at level i + 1; the kernel's are not counted here */
+    uint64_t bytes;           /* simulated memory that they take */
+    uint64_t frames;          /* the same in page frames */
+    uint64_t leaves[5];       /* present leaf entries at level i + 1 */
+    uint64_t swapped;         /* swap entries */
     uint64_t steps, searches; /* sorted: of all walks */
 };
 struct vm_sim_pt_stats vm_sim_pt_stats(const struct vm_sim_pt *pt);

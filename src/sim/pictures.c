@@ -32,8 +32,9 @@ static void put_text(FILE *out, double x, double y, const char *anchor, const ch
 
 static void begin(FILE *out, const char *title)
 {
-    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-                 "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n",
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+            "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n",
             WIDTH, HEIGHT, WIDTH, HEIGHT, WIDTH, HEIGHT);
     put_text(out, LEFT, 18, "start", title);
 }
@@ -46,8 +47,8 @@ static double at_y(double part) { return TOP + (1 - part) * PLOT_HEIGHT; }
 /* The plot's frame, and what its ends stand for. */
 static void put_axes(FILE *out, const char *x_name, const char *x_end, const char *y_name, const char *y_end)
 {
-    fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, PLOT_WIDTH,
-            PLOT_HEIGHT);
+    fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP,
+            PLOT_WIDTH, PLOT_HEIGHT);
     put_text(out, LEFT, at_y(0) + 16, "start", "0");
     put_text(out, LEFT + PLOT_WIDTH / 2.0, at_y(0) + 30, "middle", x_name);
     put_text(out, at_x(1), at_y(0) + 16, "end", x_end);
@@ -60,7 +61,8 @@ static void put_legend(FILE *out, unsigned index, const char *name)
 {
     double y = TOP + 10 + 16.0 * index;
 
-    fprintf(out, "<rect x=\"%d\" y=\"%.1f\" width=\"10\" height=\"10\" fill=\"%s\"/>\n", WIDTH - RIGHT + 10, y - 9, colour[index % COLOURS]);
+    fprintf(out, "<rect x=\"%d\" y=\"%.1f\" width=\"10\" height=\"10\" fill=\"%s\"/>\n", WIDTH - RIGHT + 10, y - 9,
+            colour[index % COLOURS]);
     put_text(out, WIDTH - RIGHT + 26, y, "start", name);
 }
 
@@ -79,7 +81,8 @@ void vm_sim_svg_residency(FILE *out, const struct vm_sim_process *p)
     uint64_t most = 1, last = 1;
     char title[96], x_end[24], y_end[24];
 
-    snprintf(title, sizeof title, "Process %" PRIu32 " %.40s: pages resident, and referenced in a window", p->context.pid, p->name);
+    snprintf(title, sizeof title, "Process %" PRIu32 " %.40s: pages resident, and referenced in a window",
+             p->context.pid, p->name);
     begin(out, title);
     for (size_t i = 0; w && i < w->samples; i++) {
         most = vm_max(most, vm_max(w->sample[i].resident, w->sample[i].referenced));
@@ -119,8 +122,8 @@ void vm_sim_svg_curve(FILE *out, const struct vm_sim_curve *curve, size_t curves
     snprintf(x_end, sizeof x_end, "%" PRIu64 " KiB", (VM_SIM_PAGE_SIZE << doublings) / 1024);
     put_axes(out, "memory: each step of the grid doubles it", x_end, "miss ratio", "1");
     for (unsigned d = 1; d < doublings; d++)
-        fprintf(out, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>\n", at_x((double)d / doublings),
-                at_x((double)d / doublings), at_y(0), at_y(1));
+        fprintf(out, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>\n",
+                at_x((double)d / doublings), at_x((double)d / doublings), at_y(0), at_y(1));
     for (size_t i = 0; i < curves; i++) {
         begin_line(out, (unsigned)i);
         for (unsigned s = 0; s <= STEPS; s++) {
@@ -181,9 +184,10 @@ void vm_sim_svg_frames(FILE *out, const struct vm_sim_machine *m)
         c += run;
     }
     for (unsigned k = 0; k < VM_SIM_FRAME_KINDS; k++) {
-        fprintf(out, "<rect x=\"%d\" y=\"%u\" width=\"10\" height=\"10\" fill=\"%s\" stroke=\"#888\"/>\n", WIDTH - RIGHT + 10, TOP + 16 * k,
-                kind_colour[k]);
-        put_text(out, WIDTH - RIGHT + 26, TOP + 10 + 16.0 * k, "start", vm_sim_frame_kind_name((enum vm_sim_frame_kind)k));
+        fprintf(out, "<rect x=\"%d\" y=\"%u\" width=\"10\" height=\"10\" fill=\"%s\" stroke=\"#888\"/>\n",
+                WIDTH - RIGHT + 10, TOP + 16 * k, kind_colour[k]);
+        put_text(out, WIDTH - RIGHT + 26, TOP + 10 + 16.0 * k, "start",
+                 vm_sim_frame_kind_name((enum vm_sim_frame_kind)k));
     }
     end(out);
 }
@@ -207,9 +211,11 @@ void vm_sim_svg_buddy(FILE *out, const struct vm_sim_machine *m)
         if (zone->start == zone->end)
             continue;
         for (unsigned o = 0; o < VM_SIM_ORDERS; o++) {
-            double part = (double)(zone->buddy.blocks[o] << o) / (double)most, slot = (double)PLOT_WIDTH / VM_SIM_ORDERS;
+            double part = (double)(zone->buddy.blocks[o] << o) / (double)most,
+                   slot = (double)PLOT_WIDTH / VM_SIM_ORDERS;
             fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n",
-                    LEFT + slot * o + slot / 4 * line + 4, at_y(part), slot / 4 - 2, part * PLOT_HEIGHT, colour[line % COLOURS]);
+                    LEFT + slot * o + slot / 4 * line + 4, at_y(part), slot / 4 - 2, part * PLOT_HEIGHT,
+                    colour[line % COLOURS]);
         }
         put_legend(out, line++, zone->name);
     }
@@ -218,9 +224,11 @@ void vm_sim_svg_buddy(FILE *out, const struct vm_sim_machine *m)
 
 void vm_sim_html(FILE *out, const struct vm_sim_machine *m, const struct vm_sim_curve *curve, size_t curves)
 {
-    fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>vmalloc sim</title>\n"
-          "<style>body{font-family:sans-serif;max-width:940px;margin:auto}svg{border:1px solid #ccc;margin:8px 0}</style>"
-          "</head><body>\n<h1>vmalloc sim</h1>\n", out);
+    fputs(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>vmalloc sim</title>\n"
+        "<style>body{font-family:sans-serif;max-width:940px;margin:auto}svg{border:1px solid #ccc;margin:8px 0}</style>"
+        "</head><body>\n<h1>vmalloc sim</h1>\n",
+        out);
     if (curves)
         vm_sim_svg_curve(out, curve, curves, "Miss ratio against memory, LRU");
     for (const struct vm_sim_process *p = m ? vm_sim_process_next(m, NULL) : NULL; p; p = vm_sim_process_next(m, p))

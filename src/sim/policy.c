@@ -33,8 +33,8 @@ struct node {
     uint64_t page;
     uint32_t next, prev; /* on its list; next is away from the front */
     uint8_t on;
-    bool accessed;       /* the A bit */
-    bool referenced;     /* found accessed once by the scan, or put out before */
+    bool accessed;   /* the A bit */
+    bool referenced; /* found accessed once by the scan, or put out before */
     bool was_out;
 };
 
@@ -157,7 +157,8 @@ static uint32_t clock_victim(struct vm_sim_policy_run *r)
 
 static void shorten_active(struct vm_sim_policy_run *r)
 {
-    for (uint64_t left = r->list[ACTIVE].length; left > 0 && r->list[ACTIVE].length > r->list[INACTIVE].length; left--) {
+    for (uint64_t left = r->list[ACTIVE].length; left > 0 && r->list[ACTIVE].length > r->list[INACTIVE].length;
+         left--) {
         uint32_t n = r->list[ACTIVE].tail;
         list_move(r, test_and_clear(&r->pages.node[n].accessed) ? ACTIVE : INACTIVE, n);
     }
@@ -180,12 +181,9 @@ static uint32_t two_list_victim(struct vm_sim_policy_run *r)
 static uint32_t victim_of(struct vm_sim_policy_run *r)
 {
     switch (r->policy) {
-    case VM_SIM_CLOCK:
-        return clock_victim(r);
-    case VM_SIM_TWO_LIST:
-        return two_list_victim(r);
-    default:
-        return r->list[INACTIVE].tail;
+    case VM_SIM_CLOCK: return clock_victim(r);
+    case VM_SIM_TWO_LIST: return two_list_victim(r);
+    default: return r->list[INACTIVE].tail;
     }
 }
 
@@ -314,7 +312,8 @@ static uint64_t optimum(const uint64_t *page, size_t n, uint64_t frames)
     for (size_t i = 0; i < n; i++)
         node[i] = node_of(&pages, page[i]);
     size_t distinct = pages.nodes;
-    struct heap h = {.at = vm_sim_zalloc(distinct * sizeof *h.at), .next = vm_sim_zalloc(distinct * sizeof *h.next),
+    struct heap h = {.at = vm_sim_zalloc(distinct * sizeof *h.at),
+                     .next = vm_sim_zalloc(distinct * sizeof *h.next),
                      .where = vm_sim_zalloc(distinct * sizeof *h.where)};
     memset(h.next, 0xff, distinct * sizeof *h.next); /* never again */
     for (size_t i = n; i-- > 0; h.next[node[i]] = i)

@@ -324,7 +324,8 @@ static bool counts_agree(const struct vm_sim_machine *m, const struct tally *t)
     for (unsigned a = 0; a < m->swaps.areas; a++)
         for (uint32_t s = 1; s < m->swaps.area[a].slots; s++) {
             const struct vm_sim_swap_area *area = &m->swaps.area[a];
-            if (area->count[s] != t->swapped[slot_index(m, vm_sim_pte_swap(a, s))] + (area->cache[s] != VM_SIM_NO_FRAME))
+            if (area->count[s]
+                != t->swapped[slot_index(m, vm_sim_pte_swap(a, s))] + (area->cache[s] != VM_SIM_NO_FRAME))
                 return false;
         }
     return true;

@@ -11,13 +11,13 @@ struct vm_sim_process {
     struct vm_list link;           /* on machine->processes, by pid */
     const char *name;
     struct vm_sim_process *parent;
-    struct vm_sim_mm *mm; /* NULL: a zombie, or a machine without paging */
+    struct vm_sim_mm *mm;           /* NULL: a zombie, or a machine without paging */
     struct vm_sim_program *program; /* machines of bare memory */
     struct vm_sim_dtable ldt;
     struct vm_sim_segment *segments; /* machines with segments: see segments.h */
-    int nice;             /* -20..19 */
-    uint64_t born;        /* clock */
-    int signal;           /* that it died of; 0: none */
+    int nice;                        /* -20..19 */
+    uint64_t born;                   /* clock */
+    int signal;                      /* that it died of; 0: none */
     bool exited;
     struct {
         uint64_t highest_rss, min_faults, maj_faults;
@@ -34,7 +34,8 @@ struct vm_sim_fork_cost {
 
 /* An empty address space with a stack area; slot: the first free one.  NULL: no memory, or all slots in use. */
 struct vm_sim_process *vm_sim_process_new(struct vm_sim_machine *m, const char *name);
-struct vm_sim_process *vm_sim_process_next(const struct vm_sim_machine *m, const struct vm_sim_process *p); /* NULL: first */
+struct vm_sim_process *vm_sim_process_next(const struct vm_sim_machine *m,
+                                           const struct vm_sim_process *p); /* NULL: first */
 struct vm_sim_process *vm_sim_process_by_pid(struct vm_sim_machine *m, uint32_t pid);
 struct vm_sim_process *vm_sim_process_by_name(struct vm_sim_machine *m, const char *name); /* the newest of it */
 /* Child, or NULL (nothing changed). */

@@ -208,7 +208,8 @@ static void put_heading(const struct vm_sim_ask *ask, const struct vm_sim_curve 
             curve[1].distinct, size_text(b, sizeof b, curve[1].distinct << LARGE_SHIFT));
     for (unsigned i = 0; i < 2; i++)
         if (curve[i].least)
-            fprintf(ask->out, "%s: sampled, %" PRIu64 " followed, %.3g %% of them; from and to: three standard errors\n",
+            fprintf(ask->out,
+                    "%s: sampled, %" PRIu64 " followed, %.3g %% of them; from and to: three standard errors\n",
                     curve[i].name, curve[i].followed, curve[i].rate * 100);
 }
 
@@ -251,7 +252,8 @@ int vm_sim_ask_mrc(const struct vm_sim_ask *ask, size_t sample, struct vm_sim_me
         uint64_t most = vm_max(curve[0].distinct << VM_SIM_PAGE_SHIFT, curve[1].distinct << LARGE_SHIFT);
         put_heading(ask, curve);
         const char *error = sample ? "      from        to" : "";
-        fprintf(ask->out, "%8s %14s %9s%s %14s %9s%s\n", "memory", "4K faults", "ratio", error, "2M faults", "ratio", error);
+        fprintf(ask->out, "%8s %14s %9s%s %14s %9s%s\n", "memory", "4K faults", "ratio", error, "2M faults", "ratio",
+                error);
         for (uint64_t bytes = (uint64_t)4 << VM_SIM_PAGE_SHIFT;; bytes *= 2) {
             fprintf(ask->out, "%8s", size_text(text, sizeof text, bytes));
             put_cell(ask->out, &curve[0], bytes);
@@ -436,7 +438,8 @@ static void put_policies(const struct vm_sim_ask *ask, const struct comparison *
     }
 }
 
-int vm_sim_ask_policies(const struct vm_sim_ask *ask, const uint64_t *frames, size_t sizes, struct vm_sim_message *message)
+int vm_sim_ask_policies(const struct vm_sim_ask *ask, const uint64_t *frames, size_t sizes,
+                        struct vm_sim_message *message)
 {
     uint64_t own[DEFAULT_SIZES];
     int error;

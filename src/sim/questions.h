@@ -27,7 +27,8 @@ int vm_sim_mrc_curves(const struct vm_sim_ask *ask, size_t sample, struct vm_sim
 int vm_sim_ask_mrc(const struct vm_sim_ask *ask, size_t sample, struct vm_sim_message *message);
 /* Faults of every policy with each number of frames; sizes = 0: parts of what the trace touches.  The optimum needs the
    future: the string of pages is held in memory, without repetitions. */
-int vm_sim_ask_policies(const struct vm_sim_ask *ask, const uint64_t *frames, size_t sizes, struct vm_sim_message *message);
+int vm_sim_ask_policies(const struct vm_sim_ask *ask, const uint64_t *frames, size_t sizes,
+                        struct vm_sim_message *message);
 /* The smallest memory with a fault rate (faults / references) of at most `ratio`. */
 int vm_sim_ask_min_memory(const struct vm_sim_ask *ask, double ratio, size_t sample, struct vm_sim_message *message);
 

@@ -35,9 +35,10 @@ static void tell(struct vm_sim_machine *m, vm_sim_pfn frame, const char *what, v
 {
     const struct vm_sim_frame *f = frame_of(m, frame);
 
-    vm_sim_emit(&m->events, VM_SIM_EV(PAGE_OUT, .frame = frame, .cause = what, .number = slot,
-                                      .linear = VM_SIM_LINEAR(f->index << VM_SIM_PAGE_SHIFT),
-                                      .name = f->kind == VM_SIM_FRAME_FILE ? ((struct vm_sim_file *)f->owner)->name : NULL));
+    vm_sim_emit(&m->events,
+                VM_SIM_EV(PAGE_OUT, .frame = frame, .cause = what, .number = slot,
+                          .linear = VM_SIM_LINEAR(f->index << VM_SIM_PAGE_SHIFT),
+                          .name = f->kind == VM_SIM_FRAME_FILE ? ((struct vm_sim_file *)f->owner)->name : NULL));
 }
 
 static bool take_file_page(struct vm_sim_machine *m, vm_sim_pfn frame)
@@ -124,7 +125,8 @@ static void scan_unmapped(struct scan *s)
 {
     struct vm_list *list = &s->m->reclaim.inactive;
 
-    for (struct vm_list *l = list->prev, *before; l != list && s->got < s->want && s->m->reclaim.unmapped > 0; l = before) {
+    for (struct vm_list *l = list->prev, *before; l != list && s->got < s->want && s->m->reclaim.unmapped > 0;
+         l = before) {
         vm_sim_pfn frame = pfn_of(s->m, l);
         const struct vm_sim_frame *f = frame_of(s->m, frame);
         before = l->prev;
@@ -202,7 +204,8 @@ static void scan_cluster(struct scan *s)
     }
     for (unsigned round = 0; round < 2; round++)
         for (unsigned i = 0; i < n && s->got < s->want; i++) {
-            if (candidate[i] == VM_SIM_NO_FRAME || (round == 0 && vm_sim_page_kind(s->m, candidate[i]) != VM_SIM_DISCARDABLE))
+            if (candidate[i] == VM_SIM_NO_FRAME
+                || (round == 0 && vm_sim_page_kind(s->m, candidate[i]) != VM_SIM_DISCARDABLE))
                 continue;
             if (vm_sim_reclaim_page(s->m, candidate[i]))
                 s->got++;
@@ -295,7 +298,9 @@ void vm_sim_kswapd(struct vm_sim_machine *m)
         if (z->buddy.free <= z->high)
             got = reclaim(m, 1u << t, z->high + 1 - z->buddy.free);
         r->counts.kswapd_frames += got;
-        r->kswapd_failures = (uint8_t)(got || z->buddy.free > z->high ? 0 : vm_min(r->kswapd_failures + 1u, VM_SIM_KSWAPD_FAILURES));
+        r->kswapd_failures = (uint8_t)(got || z->buddy.free > z->high
+                                           ? 0
+                                           : vm_min(r->kswapd_failures + 1u, VM_SIM_KSWAPD_FAILURES));
         vm_sim_emit(&m->events, VM_SIM_EV(KSWAPD_SLEEP, .name = z->name, .number = z->buddy.free, .count = got));
     }
 }
@@ -340,6 +345,6 @@ bool vm_sim_reclaim_check(const struct vm_sim_machine *m)
         unmapped += (f->flags & VM_SIM_FRAME_ON_LRU) && f->mapcount == 0;
     }
     return flagged == r->active_pages + r->inactive_pages && unmapped == r->unmapped && !r->running
-           && (r->policy == VM_SIM_TWO_LIST || r->active_pages == 0) && r->counts.reclaimed ==
-           r->counts.swapped_out + r->counts.written_back + r->counts.dropped;
+           && (r->policy == VM_SIM_TWO_LIST || r->active_pages == 0)
+           && r->counts.reclaimed == r->counts.swapped_out + r->counts.written_back + r->counts.dropped;
 }

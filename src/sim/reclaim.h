@@ -10,7 +10,13 @@
 
 struct vm_sim_machine;
 
-enum vm_sim_page_kind { VM_SIM_UNRECLAIMABLE, VM_SIM_SWAPPABLE, VM_SIM_SYNCABLE, VM_SIM_DISCARDABLE, VM_SIM_PAGE_KINDS };
+enum vm_sim_page_kind {
+    VM_SIM_UNRECLAIMABLE,
+    VM_SIM_SWAPPABLE,
+    VM_SIM_SYNCABLE,
+    VM_SIM_DISCARDABLE,
+    VM_SIM_PAGE_KINDS
+};
 enum vm_sim_page_kind vm_sim_page_kind(struct vm_sim_machine *m, vm_sim_pfn frame);
 
 #define VM_SIM_KSWAPD_FAILURES 16 /* as the kernel */
@@ -19,11 +25,11 @@ struct vm_sim_reclaim {
     enum vm_sim_page_policy policy;
     struct vm_list active, inactive; /* front: newest; the other policies use inactive alone */
     uint64_t active_pages, inactive_pages;
-    uint64_t unmapped; /* of both lists, those that no entry names */
+    uint64_t unmapped;                                            /* of both lists, those that no entry names */
     uint64_t (*instead)(struct vm_sim_machine *m, uint64_t want); /* linux-0.12: its own search; NULL: the lists */
     bool kswapd_awake;
-    uint8_t kswapd_failures; /* in a row; it gives up after VM_SIM_KSWAPD_FAILURES, until direct reclaim finds something */
-    bool running; /* not to be entered: it runs, or somebody has a table in hand */
+    uint8_t kswapd_failures; /* in a row; at VM_SIM_KSWAPD_FAILURES it gives up until direct reclaim finds something */
+    bool running;            /* not to be entered: it runs, or somebody has a table in hand */
     struct vm_sim_reclaim_counts {
         uint64_t scanned, reclaimed, activated, deactivated;
         uint64_t swapped_out, written_back, dropped; /* by what was done */

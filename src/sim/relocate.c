@@ -95,7 +95,9 @@ int vm_sim_relocate(struct vm_sim_core *core, struct vm_sim_program *p, uint64_t
     if (!p->loaded || beyond || (p->how != VM_SIM_BASE_LIMIT && address >= core->space.bytes)) {
         p->faults++;
         vm_sim_emit(core->events, VM_SIM_EV(EXCEPTION, .process = p->pid, .linear = VM_SIM_LINEAR(address),
-                                            .cause = !p->loaded ? "swapped out" : beyond ? "limit" : "no memory there"));
+                                            .cause = !p->loaded ? "swapped out"
+                                                     : beyond   ? "limit"
+                                                                : "no memory there"));
         return -EFAULT;
     }
     /* The image of the others holds physical addresses. */

@@ -14,12 +14,12 @@ struct vm_sim_program {
     const char *name;
     uint32_t pid;
     enum vm_sim_relocation how;
-    bool loaded;            /* false: swapped out */
-    uint64_t base;          /* where it is (base register) */
-    uint64_t limit;         /* its size in bytes (limit register) */
-    uint64_t linked_at;     /* the address that its image now holds for its first byte */
-    uint64_t relocated;     /* addresses that the loader patched, all loads together */
-    uint64_t faults;        /* references beyond the limit, or of a program that was moved under its addresses */
+    bool loaded;                   /* false: swapped out */
+    uint64_t base;                 /* where it is (base register) */
+    uint64_t limit;                /* its size in bytes (limit register) */
+    uint64_t linked_at;            /* the address that its image now holds for its first byte */
+    uint64_t relocated;            /* addresses that the loader patched, all loads together */
+    uint64_t faults;               /* references beyond the limit, or of a program that was moved under its addresses */
     struct vm_sim_hole_use *place; /* in the space; NULL for absolute ones */
     struct vm_sim_program *next;
 };

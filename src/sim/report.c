@@ -98,11 +98,14 @@ static void put_reclaim(FILE *out, const struct vm_sim_machine *m)
 {
     const struct vm_sim_reclaim_counts *r = &m->reclaim.counts;
 
-    fprintf(out, "reclaim      %s: %" PRIu64 " of %" PRIu64 " scanned; %" PRIu64 " swapped out, %" PRIu64
-                 " written back, %" PRIu64 " dropped, %" PRIu64 " refaults\n",
-            vm_sim_policy_name(m->reclaim.policy), r->reclaimed, r->scanned, r->swapped_out, r->written_back, r->dropped,
-            r->refaults);
-    fprintf(out, "kswapd       woken %" PRIu64 " times, %" PRIu64 " frames; directly %" PRIu64 " times, %" PRIu64 " frames\n",
+    fprintf(out,
+            "reclaim      %s: %" PRIu64 " of %" PRIu64 " scanned; %" PRIu64 " swapped out, %" PRIu64
+            " written back, %" PRIu64 " dropped, %" PRIu64 " refaults\n",
+            vm_sim_policy_name(m->reclaim.policy), r->reclaimed, r->scanned, r->swapped_out, r->written_back,
+            r->dropped, r->refaults);
+    fprintf(out,
+            "kswapd       woken %" PRIu64 " times, %" PRIu64 " frames; directly %" PRIu64 " times, %" PRIu64
+            " frames\n",
             r->kswapd_wakes, r->kswapd_frames, r->direct_runs, r->direct_frames);
 }
 
@@ -112,21 +115,27 @@ void vm_sim_report_summary(FILE *out, const struct vm_sim_machine *m)
 
     fprintf(out, "machine      %s: %" PRIu64 " KiB", m->config.name, m->config.memory / 1024);
     fprintf(out, is_paged(m) ? ", paging %s\n" : "\n", vm_sim_paging_geometry[m->config.mode].name);
-    fprintf(out, "references   %" PRIu64 " (%" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64 " fetches), %" PRIu64 " dropped\n",
+    fprintf(out,
+            "references   %" PRIu64 " (%" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64 " fetches), %" PRIu64
+            " dropped\n",
             m->cpu.refs, t.refs[VM_SIM_READ], t.refs[VM_SIM_WRITE], t.refs[VM_SIM_FETCH], m->cpu.dropped);
     fprintf(out, "exceptions   %" PRIu64 ", CR3 loads %" PRIu64 "\n", m->cpu.exceptions, m->cpu.switches);
     if (!is_paged(m)) {
         const struct vm_sim_space *s = &m->core.space;
-        fprintf(out, "memory       %" PRIu64 " bytes used, %" PRIu64 " free, the largest hole %" PRIu64 ", fragmentation %.3f\n",
+        fprintf(out,
+                "memory       %" PRIu64 " bytes used, %" PRIu64 " free, the largest hole %" PRIu64
+                ", fragmentation %.3f\n",
                 s->used, vm_sim_space_available(s), vm_sim_space_largest_hole(s), vm_sim_space_fragmentation(s));
         fprintf(out, "compaction   %" PRIu64 " times, %" PRIu64 " bytes moved\n", s->compactions, s->moved);
         return;
     }
-    fprintf(out, "page faults  %" PRIu64 " (%" PRIu64 " minor, %" PRIu64 " major)\n", m->cpu.page_faults, t.minor, t.major);
+    fprintf(out, "page faults  %" PRIu64 " (%" PRIu64 " minor, %" PRIu64 " major)\n", m->cpu.page_faults, t.minor,
+            t.major);
     put_tlb(out, m, &t);
     fprintf(out, "EAT          %.3f ns\n", vm_sim_machine_eat(m));
     fprintf(out, "tables       %" PRIu64 " bytes, %" PRIu64 " frames\n", t.table_bytes, t.table_frames);
-    fprintf(out, "memory       %" PRIu64 " KiB free of %" PRIu64 "\n", KIB(vm_sim_free_frames(&m->memory)), KIB(managed_frames(m)));
+    fprintf(out, "memory       %" PRIu64 " KiB free of %" PRIu64 "\n", KIB(vm_sim_free_frames(&m->memory)),
+            KIB(managed_frames(m)));
     put_reclaim(out, m);
     if (m->events.count[VM_SIM_EV_OOM])
         fprintf(out, "OOM          %" PRIu64 " killed\n", m->events.count[VM_SIM_EV_OOM]);
@@ -144,10 +153,11 @@ void vm_sim_report_processes(FILE *out, const struct vm_sim_machine *m)
             fprintf(out, ", child of %" PRIu32, p->parent->context.pid);
         fprintf(out, ": %" PRIu64 " references", refs_of(p));
         if (p->mm)
-            fprintf(out, ", size %" PRIu64 " KiB, resident %" PRIu64 " (anonymous %" PRIu64 ", file %" PRIu64 "), swapped %" PRIu64
-                         ", tables %" PRIu64 " frames",
-                    KIB(p->mm->total_vm), KIB(p->mm->rss), KIB(p->mm->rss_anon), KIB(p->mm->rss_file), KIB(p->mm->swapped),
-                    vm_sim_pt_stats(p->mm->pt).frames);
+            fprintf(out,
+                    ", size %" PRIu64 " KiB, resident %" PRIu64 " (anonymous %" PRIu64 ", file %" PRIu64
+                    "), swapped %" PRIu64 ", tables %" PRIu64 " frames",
+                    KIB(p->mm->total_vm), KIB(p->mm->rss), KIB(p->mm->rss_anon), KIB(p->mm->rss_file),
+                    KIB(p->mm->swapped), vm_sim_pt_stats(p->mm->pt).frames);
         if (is_paged(m))
             fprintf(out, ", most resident %" PRIu64 " KiB, faults %" PRIu64 " minor %" PRIu64 " major",
                     KIB(p->mm ? p->mm->highest_rss : p->end.highest_rss), p->mm ? p->mm->min_faults : p->end.min_faults,
@@ -155,14 +165,15 @@ void vm_sim_report_processes(FILE *out, const struct vm_sim_machine *m)
         putc('\n', out);
         if (!is_paged(m) || refs_of(p) == 0)
             continue;
-        fprintf(out, "  %-7s %12s %12s %12s %12s %10s %9s\n", "region", "L1 hits", "L2 hits", "walks", "reads", "faults", "hit rate");
+        fprintf(out, "  %-7s %12s %12s %12s %12s %10s %9s\n", "region", "L1 hits", "L2 hits", "walks", "reads",
+                "faults", "hit rate");
         for (unsigned r = 0; r < VM_SIM_REGIONS; r++) {
             const struct vm_sim_usage *u = &p->context.usage[r];
             uint64_t good = u->hits[0] + u->hits[1] + u->walks;
             if (good + u->faults)
                 fprintf(out, "  %-7s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 " %9.6f\n",
-                        vm_sim_region_name((enum vm_sim_region)r), u->hits[0], u->hits[1], u->walks, u->walk_reads, u->faults,
-                        ratio(good - u->walks, good));
+                        vm_sim_region_name((enum vm_sim_region)r), u->hits[0], u->hits[1], u->walks, u->walk_reads,
+                        u->faults, ratio(good - u->walks, good));
         }
     }
 }
@@ -188,13 +199,17 @@ void vm_sim_report_zoneinfo(FILE *out, const struct vm_sim_machine *m)
         const struct vm_sim_zone *zone = &m->memory.zone[z];
         if (zone->start == zone->end)
             continue;
-        fprintf(out, "Node 0, zone %8s\n  pages free     %" PRIu64 "\n        min      %" PRIu64 "\n        low      %" PRIu64
-                     "\n        high     %" PRIu64 "\n        spanned  %" PRIu32 "\n        managed  %" PRIu64 "\n",
+        fprintf(out,
+                "Node 0, zone %8s\n  pages free     %" PRIu64 "\n        min      %" PRIu64
+                "\n        low      %" PRIu64 "\n        high     %" PRIu64 "\n        spanned  %" PRIu32
+                "\n        managed  %" PRIu64 "\n",
                 zone->name, zone->buddy.free, zone->min, zone->low, zone->high, zone->end - zone->start, zone->managed);
-        fprintf(out, "      requests   %" PRIu64 ", failed %" PRIu64 ", from the reserve %" PRIu64 ", fallbacks %" PRIu64 "\n",
+        fprintf(out,
+                "      requests   %" PRIu64 ", failed %" PRIu64 ", from the reserve %" PRIu64 ", fallbacks %" PRIu64
+                "\n",
                 zone->allocated, zone->failed, zone->reserve_used, zone->fallbacks);
-        fprintf(out, "      buddies    %" PRIu64 " splits, %" PRIu64 " merges\n  start_pfn:     %" PRIu32 "\n", zone->buddy.splits,
-                zone->buddy.merges, zone->start);
+        fprintf(out, "      buddies    %" PRIu64 " splits, %" PRIu64 " merges\n  start_pfn:     %" PRIu32 "\n",
+                zone->buddy.splits, zone->buddy.merges, zone->start);
     }
 }
 
@@ -203,13 +218,15 @@ void vm_sim_report_slabinfo(FILE *out, const struct vm_sim_machine *m)
     if (!is_paged(m))
         return;
     fputs("slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab>"
-          " : slabdata <active_slabs> <num_slabs> : colours <colours> <align>\n", out);
+          " : slabdata <active_slabs> <num_slabs> : colours <colours> <align>\n",
+          out);
     for (const struct vm_list *l = m->slabs.caches.next; l != &m->slabs.caches; l = l->next) {
         const struct vm_sim_cache *c = VM_CONTAINER_OF(l, struct vm_sim_cache, link);
-        fprintf(out, "%-17s %6" PRIu64 " %6" PRIu64 " %6" PRIu32 " %4" PRIu32 " %4u : slabdata %6" PRIu64 " %6" PRIu64
-                     " : colours %4" PRIu32 " %4" PRIu32 "\n",
-                c->name, c->allocated, c->slabs * c->objects, c->size, c->objects, 1u << c->order, c->slabs - c->slabs_empty,
-                c->slabs, c->colours, c->align);
+        fprintf(out,
+                "%-17s %6" PRIu64 " %6" PRIu64 " %6" PRIu32 " %4" PRIu32 " %4u : slabdata %6" PRIu64 " %6" PRIu64
+                " : colours %4" PRIu32 " %4" PRIu32 "\n",
+                c->name, c->allocated, c->slabs * c->objects, c->size, c->objects, 1u << c->order,
+                c->slabs - c->slabs_empty, c->slabs, c->colours, c->align);
     }
 }
 
@@ -292,7 +309,8 @@ void vm_sim_report_segments(FILE *out, const struct vm_sim_machine *m)
             fprintf(out, "%#18" PRIx64 " %#18" PRIx64 " %12" PRIu64 "  hole\n", at, from, from - at);
         if (!u)
             break;
-        fprintf(out, "%#18" PRIx64 " %#18" PRIx64 " %12" PRIu64 "  %s\n", u->base, u->base + u->bytes, u->bytes, u->name);
+        fprintf(out, "%#18" PRIx64 " %#18" PRIx64 " %12" PRIu64 "  %s\n", u->base, u->base + u->bytes, u->bytes,
+                u->name);
         at = vm_max(at, u->base + u->bytes);
     }
 }
@@ -301,9 +319,9 @@ void vm_sim_report_segments(FILE *out, const struct vm_sim_machine *m)
 
 static void put_area(FILE *out, const struct vm_sim_vma *v)
 {
-    fprintf(out, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c %08" PRIx64 " 00:00 0", v->start, v->end, v->perms & VM_SIM_R ? 'r' : '-',
-            v->perms & VM_SIM_W ? 'w' : '-', v->perms & VM_SIM_X ? 'x' : '-', v->flags & VM_SIM_VMA_SHARED ? 's' : 'p',
-            v->file ? v->offset * VM_SIM_PAGE_SIZE : 0);
+    fprintf(out, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c %08" PRIx64 " 00:00 0", v->start, v->end,
+            v->perms & VM_SIM_R ? 'r' : '-', v->perms & VM_SIM_W ? 'w' : '-', v->perms & VM_SIM_X ? 'x' : '-',
+            v->flags & VM_SIM_VMA_SHARED ? 's' : 'p', v->file ? v->offset * VM_SIM_PAGE_SIZE : 0);
     if (v->file)
         fprintf(out, "  %s\n", v->file->name);
     else
@@ -335,7 +353,8 @@ static int add_leaf(void *ctx, struct vm_sim_linear at, unsigned level, vm_sim_p
     const struct vm_sim_frame *f = &w->map->frame[vm_sim_pte_frame(*entry)];
     bool dirty = (*entry & VM_SIM_PTE_D) || (f->flags & VM_SIM_FRAME_DIRTY);
     uint64_t *kind = f->mapcount > 1 ? dirty ? &w->sum.shared_dirty : &w->sum.shared_clean
-                                     : dirty ? &w->sum.private_dirty : &w->sum.private_clean;
+                     : dirty         ? &w->sum.private_dirty
+                                     : &w->sum.private_clean;
     *kind += bytes;
     w->sum.rss += bytes;
     w->sum.referenced += *entry & VM_SIM_PTE_A ? bytes : 0;
@@ -363,9 +382,16 @@ void vm_sim_report_smaps(FILE *out, const struct vm_sim_machine *m, const struct
             const char *name;
             uint64_t bytes;
         } line[] = {
-            {"Size:", a.size}, {"Rss:", a.rss}, {"Shared_Clean:", a.shared_clean}, {"Shared_Dirty:", a.shared_dirty},
-            {"Private_Clean:", a.private_clean}, {"Private_Dirty:", a.private_dirty}, {"Referenced:", a.referenced},
-            {"Anonymous:", a.anonymous}, {"AnonHugePages:", a.large}, {"Swap:", a.swap},
+            {"Size:", a.size},
+            {"Rss:", a.rss},
+            {"Shared_Clean:", a.shared_clean},
+            {"Shared_Dirty:", a.shared_dirty},
+            {"Private_Clean:", a.private_clean},
+            {"Private_Dirty:", a.private_dirty},
+            {"Referenced:", a.referenced},
+            {"Anonymous:", a.anonymous},
+            {"AnonHugePages:", a.large},
+            {"Swap:", a.swap},
         };
         put_area(out, v);
         for (size_t i = 0; i < sizeof line / sizeof *line; i++)
@@ -385,8 +411,8 @@ static void put_entry(FILE *out, vm_sim_pte e)
         return;
     }
     fprintf(out, " frame %" PRIu32 " %s%s%s%s%s%s\n", vm_sim_pte_frame(e), e & VM_SIM_PTE_W ? "write" : "read-only",
-            e & VM_SIM_PTE_U ? " user" : " kernel", e & VM_SIM_PTE_A ? " accessed" : "", e & VM_SIM_PTE_D ? " dirty" : "",
-            e & VM_SIM_PTE_PS ? " large" : "", e & VM_SIM_PTE_COW ? " cow" : "");
+            e & VM_SIM_PTE_U ? " user" : " kernel", e & VM_SIM_PTE_A ? " accessed" : "",
+            e & VM_SIM_PTE_D ? " dirty" : "", e & VM_SIM_PTE_PS ? " large" : "", e & VM_SIM_PTE_COW ? " cow" : "");
 }
 
 void vm_sim_report_walk(FILE *out, const struct vm_sim_process *p, struct vm_sim_linear at)
@@ -396,8 +422,8 @@ void vm_sim_report_walk(FILE *out, const struct vm_sim_process *p, struct vm_sim
     enum vm_sim_paging_mode mode = vm_sim_pt_mode(p->mm->pt);
     struct vm_sim_walk w = vm_sim_pt_walk(p->mm->pt, at);
 
-    fprintf(out, "linear %#" PRIx64 ", paging %s, CR3 frame %" PRIu32 ", %u reads\n", at.at, vm_sim_paging_geometry[mode].name,
-            vm_sim_pt_top(p->mm->pt), w.reads);
+    fprintf(out, "linear %#" PRIx64 ", paging %s, CR3 frame %" PRIu32 ", %u reads\n", at.at,
+            vm_sim_paging_geometry[mode].name, vm_sim_pt_top(p->mm->pt), w.reads);
     if (mode == VM_SIM_PAGING_SORTED) {
         fputs("  search", out);
         put_entry(out, w.entry);
@@ -621,11 +647,16 @@ bool vm_sim_report(FILE *out, const struct vm_sim_machine *m, const char *name, 
         const char *name;
         void (*put)(FILE *out, const struct vm_sim_machine *m);
     } report[] = {
-        {"summary", vm_sim_report_summary},   {"processes", vm_sim_report_processes},
-        {"buddyinfo", vm_sim_report_buddyinfo}, {"zoneinfo", vm_sim_report_zoneinfo},
-        {"slabinfo", vm_sim_report_slabinfo}, {"vmstat", vm_sim_report_vmstat},
-        {"swaps", vm_sim_report_swaps},       {"segments", vm_sim_report_segments},
-        {"maps", all_maps},                   {"smaps", all_smaps},
+        {"summary", vm_sim_report_summary},
+        {"processes", vm_sim_report_processes},
+        {"buddyinfo", vm_sim_report_buddyinfo},
+        {"zoneinfo", vm_sim_report_zoneinfo},
+        {"slabinfo", vm_sim_report_slabinfo},
+        {"vmstat", vm_sim_report_vmstat},
+        {"swaps", vm_sim_report_swaps},
+        {"segments", vm_sim_report_segments},
+        {"maps", all_maps},
+        {"smaps", all_smaps},
     };
 
     for (size_t i = 0; i < sizeof report / sizeof *report; i++)

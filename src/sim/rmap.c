@@ -64,7 +64,8 @@ void vm_sim_anon_drop(struct vm_sim_machine *m, vm_sim_pfn frame)
 
 /* ---- The life of a mapping ---- */
 
-int vm_sim_store(struct vm_sim_machine *m, struct vm_sim_mm *mm, struct vm_sim_linear at, unsigned level, vm_sim_pte entry)
+int vm_sim_store(struct vm_sim_machine *m, struct vm_sim_mm *mm, struct vm_sim_linear at, unsigned level,
+                 vm_sim_pte entry)
 {
     bool running = m->reclaim.running;
 
@@ -178,7 +179,8 @@ int vm_sim_rmap_each(struct vm_sim_machine *m, vm_sim_pfn frame, each_fn *f, voi
 
     if (!page->owner || page->mapcount == 0 || (!is_anon && page->kind != VM_SIM_FRAME_FILE))
         return 0;
-    struct vm_list *list = is_anon ? &((struct vm_sim_anon *)page->owner)->vmas : &((struct vm_sim_file *)page->owner)->vmas;
+    struct vm_list *list = is_anon ? &((struct vm_sim_anon *)page->owner)->vmas
+                                   : &((struct vm_sim_file *)page->owner)->vmas;
     for (struct vm_list *l = list->next, *next; l != list && !stop; l = next) {
         struct vm_sim_vma *v = is_anon ? VM_CONTAINER_OF(l, struct vm_sim_vma, anon_link)
                                        : VM_CONTAINER_OF(l, struct vm_sim_vma, file_link);
@@ -225,7 +227,10 @@ static int is_dirty(void *ctx, struct vm_sim_vma *vma, struct vm_sim_linear at, 
     return (*entry & VM_SIM_PTE_D) != 0;
 }
 
-bool vm_sim_rmap_dirty(struct vm_sim_machine *m, vm_sim_pfn frame) { return vm_sim_rmap_each(m, frame, is_dirty, NULL); }
+bool vm_sim_rmap_dirty(struct vm_sim_machine *m, vm_sim_pfn frame)
+{
+    return vm_sim_rmap_each(m, frame, is_dirty, NULL);
+}
 
 static int replace(void *ctx, struct vm_sim_vma *vma, struct vm_sim_linear at, vm_sim_pte *entry)
 {

@@ -22,7 +22,8 @@ void vm_sim_anon_add(struct vm_sim_machine *m, struct vm_sim_vma *vma, struct vm
 void vm_sim_anon_drop(struct vm_sim_machine *m, vm_sim_pfn frame);
 
 /* Stores a leaf (0 removes it), without any reclaim in the middle.  As vm_sim_pt_set(). */
-int vm_sim_store(struct vm_sim_machine *m, struct vm_sim_mm *mm, struct vm_sim_linear at, unsigned level, vm_sim_pte entry);
+int vm_sim_store(struct vm_sim_machine *m, struct vm_sim_mm *mm, struct vm_sim_linear at, unsigned level,
+                 vm_sim_pte entry);
 /* A present entry was stored for a frame that the caller holds a count of, which is the mapping's from now on. */
 void vm_sim_mapped(struct vm_sim_machine *m, struct vm_sim_mm *mm, vm_sim_pfn frame);
 /* A present entry that named a frame is gone: dirty bit, counts of the process, mapcount, TLB; the frame's count falls,
@@ -36,7 +37,8 @@ void vm_sim_swap_forget(struct vm_sim_machine *m, vm_sim_pte slot);
 
 /* Calls f for every present entry that names the frame; f may change or clear it.  Ends when f returns non-zero. */
 int vm_sim_rmap_each(struct vm_sim_machine *m, vm_sim_pfn frame,
-                     int (*f)(void *ctx, struct vm_sim_vma *vma, struct vm_sim_linear at, vm_sim_pte *entry), void *ctx);
+                     int (*f)(void *ctx, struct vm_sim_vma *vma, struct vm_sim_linear at, vm_sim_pte *entry),
+                     void *ctx);
 /* Was it referenced through any mapping since the last time?  Clears A in all, and flushes. */
 unsigned vm_sim_rmap_referenced(struct vm_sim_machine *m, vm_sim_pfn frame);
 /* Written to through any mapping?  Changes nothing. */

@@ -327,7 +327,8 @@ static int do_fork(struct script *s)
         return refused(s, -ENOMEM);
     free((char *)(uintptr_t)child->name);
     child->name = vm_sim_strdup(s->word[2]);
-    fprintf(s->out, "fork %s %s: %" PRIu64 " tables, %" PRIu64 " entries, %" PRIu64 " made read-only, %" PRIu64 " swapped\n",
+    fprintf(s->out,
+            "fork %s %s: %" PRIu64 " tables, %" PRIu64 " entries, %" PRIu64 " made read-only, %" PRIu64 " swapped\n",
             p->name, child->name, cost.tables_copied, cost.entries, cost.protected_, cost.swapped);
     return 0;
 }
@@ -489,8 +490,11 @@ static int do_refs(struct script *s)
         return wrong(s, 3, "from 1 to %" PRIu64 " references", COUNT_MAX);
     for (uint64_t k = 0; k < count * times; k++) {
         uint64_t index = random ? vm_sim_random(&(*s->m)->random) % count : k % count;
-        ref[n++] = (struct vm_sim_ref){.offset = at.offset + index * step, .selector = at.selector,
-                                       .process = p->context.slot, .access = (uint8_t)access, .bytes = 1};
+        ref[n++] = (struct vm_sim_ref){.offset = at.offset + index * step,
+                                       .selector = at.selector,
+                                       .process = p->context.slot,
+                                       .access = (uint8_t)access,
+                                       .bytes = 1};
         if (n < sizeof ref / sizeof *ref && k + 1 < count * times)
             continue;
         if (n == 1 && count * times == 1)
@@ -514,12 +518,17 @@ static int do_translate(struct script *s)
     unsigned access = is(s, 3, "write") ? VM_SIM_WRITE : is(s, 3, "fetch") ? VM_SIM_FETCH : VM_SIM_READ;
     if ((error = no_more(s, access == VM_SIM_READ && !is(s, 3, "read") ? 3 : 4)))
         return error;
-    error = vm_sim_ref(*s->m, (struct vm_sim_ref){.offset = at.offset, .selector = at.selector, .bytes = 1,
-                                                  .process = p->context.slot, .access = (uint8_t)access}, &t);
+    error = vm_sim_ref(*s->m,
+                       (struct vm_sim_ref){.offset = at.offset,
+                                           .selector = at.selector,
+                                           .bytes = 1,
+                                           .process = p->context.slot,
+                                           .access = (uint8_t)access},
+                       &t);
     if (error)
         return refused(s, error);
-    fprintf(s->out, "logical %#x:%#" PRIx64 ", linear %#" PRIx64 ", physical %#" PRIx64 ": %u memory accesses, ", t.logical.selector,
-            t.logical.offset, t.linear.at, t.physical.at, t.memory_reads);
+    fprintf(s->out, "logical %#x:%#" PRIx64 ", linear %#" PRIx64 ", physical %#" PRIx64 ": %u memory accesses, ",
+            t.logical.selector, t.logical.offset, t.linear.at, t.physical.at, t.memory_reads);
     fprintf(s->out, t.tlb_level ? "TLB level %u" : "no TLB hit", t.tlb_level);
     fprintf(s->out, ", %u faults\n", t.faults);
     return 0;
@@ -621,7 +630,7 @@ static int do_compact(struct script *s)
     if (is_paged(*s->m))
         return wrong(s, 0, "'compact' needs a machine without paging");
     uint64_t bytes = (*s->m)->config.addressing == VM_SIM_BARE ? vm_sim_space_compact(&(*s->m)->core.space)
-                                                                : vm_sim_compact(*s->m);
+                                                               : vm_sim_compact(*s->m);
     fprintf(s->out, "compact: %" PRIu64 " bytes moved\n", bytes);
     return 0;
 }
@@ -689,8 +698,8 @@ static int do_vmalloc(struct script *s)
         return refused(s, -ENOMEM);
     struct thing *t = enter(s, s->word[1], THING_VMALLOC);
     t->area = area;
-    fprintf(s->out, "%s: %#" PRIx64 ", %" PRIu64 " pages in %" PRIu64 " runs\n", t->name, area->start, area->bytes / VM_SIM_PAGE_SIZE,
-            vm_sim_varea_runs(area));
+    fprintf(s->out, "%s: %#" PRIx64 ", %" PRIu64 " pages in %" PRIu64 " runs\n", t->name, area->start,
+            area->bytes / VM_SIM_PAGE_SIZE, vm_sim_varea_runs(area));
     return 0;
 }
 
@@ -726,7 +735,8 @@ static int do_kmap(struct script *s)
     uint64_t at = vm_sim_kmap(k, t->frame);
     if (!at)
         return refused(s, -ENOMEM);
-    fprintf(s->out, "%s: frame %" PRIu32 " at %#" PRIx64 ", %s\n", t->name, t->frame, at, is_high ? "kmap" : "direct map");
+    fprintf(s->out, "%s: frame %" PRIu32 " at %#" PRIx64 ", %s\n", t->name, t->frame, at,
+            is_high ? "kmap" : "direct map");
     return 0;
 }
 
@@ -757,7 +767,9 @@ static int do_cache(struct script *s)
     struct vm_sim_cache *c = vm_sim_cache_new(&(*s->m)->slabs, name, (uint32_t)bytes, (uint32_t)align, constructor);
     if (!c)
         return refused(s, -ENOMEM);
-    fprintf(s->out, "cache %s: %" PRIu32 " objects of %" PRIu32 " in a slab of %u pages, %" PRIu32 " left over, %" PRIu32 " colours\n",
+    fprintf(s->out,
+            "cache %s: %" PRIu32 " objects of %" PRIu32 " in a slab of %u pages, %" PRIu32 " left over, %" PRIu32
+            " colours\n",
             c->name, c->objects, c->size, 1u << c->order, c->left_over, c->colours);
     return 0;
 }
@@ -788,8 +800,8 @@ static int do_take(struct script *s)
         *kept = (struct object){.next = s->objects, .cache = c, .object = o};
         s->objects = kept;
         if (show)
-            fprintf(s->out, "%s: slab at frame %" PRIu32 ", colour %" PRIu32 ", object %" PRIu32 " at %#" PRIx64 "\n", c->name,
-                    o.slab->frame, o.slab->colour, o.index, o.at.at);
+            fprintf(s->out, "%s: slab at frame %" PRIu32 ", colour %" PRIu32 ", object %" PRIu32 " at %#" PRIx64 "\n",
+                    c->name, o.slab->frame, o.slab->colour, o.index, o.at.at);
     }
     for (struct object **at = &s->objects; *at && count > 0 && is(s, 0, "give");) {
         struct object *o = *at;
@@ -940,14 +952,22 @@ static const struct command {
     const char *name;
     int (*run)(struct script *s);
 } command[] = {
-    {"machine", do_machine}, {"process", do_process}, {"fork", do_fork},       {"exec", do_exec},
-    {"exit", do_exit},       {"mmap", do_mmap},       {"malloc", do_malloc},   {"munmap", do_munmap},
-    {"mprotect", do_munmap}, {"brk", do_brk},         {"read", do_refs},       {"write", do_refs},
-    {"fetch", do_refs},      {"translate", do_translate}, {"segment", do_segment}, {"load", do_load},
-    {"out", do_out},         {"in", do_out},          {"compact", do_compact}, {"alloc", do_alloc},
-    {"free", do_free},       {"vmalloc", do_vmalloc}, {"vfree", do_vfree},     {"kmap", do_kmap},
-    {"kunmap", do_kmap},     {"cache", do_cache},     {"take", do_take},       {"give", do_take},
-    {"reap", do_reap},       {"show", do_show},       {"log", do_log},         {"print", do_print},
+    {"machine", do_machine}, {"process", do_process},
+    {"fork", do_fork},       {"exec", do_exec},
+    {"exit", do_exit},       {"mmap", do_mmap},
+    {"malloc", do_malloc},   {"munmap", do_munmap},
+    {"mprotect", do_munmap}, {"brk", do_brk},
+    {"read", do_refs},       {"write", do_refs},
+    {"fetch", do_refs},      {"translate", do_translate},
+    {"segment", do_segment}, {"load", do_load},
+    {"out", do_out},         {"in", do_out},
+    {"compact", do_compact}, {"alloc", do_alloc},
+    {"free", do_free},       {"vmalloc", do_vmalloc},
+    {"vfree", do_vfree},     {"kmap", do_kmap},
+    {"kunmap", do_kmap},     {"cache", do_cache},
+    {"take", do_take},       {"give", do_take},
+    {"reap", do_reap},       {"show", do_show},
+    {"log", do_log},         {"print", do_print},
     {"check", do_check},
 };
 

@@ -94,7 +94,8 @@ struct vm_sim_descriptor vm_sim_dtable_get(const struct vm_sim_dtable *t, unsign
 
 void vm_sim_gdt_flat(struct vm_sim_dtable *gdt)
 {
-    struct vm_sim_descriptor d = {.limit = 0xfffff, .granular = true, .present = true, .code_or_data = true, .big = true};
+    struct vm_sim_descriptor d = {
+        .limit = 0xfffff, .granular = true, .present = true, .code_or_data = true, .big = true};
 
     for (unsigned i = VM_SIM_GDT_KERNEL_CODE; i <= VM_SIM_GDT_USER_DATA; i++) {
         bool code = i == VM_SIM_GDT_KERNEL_CODE || i == VM_SIM_GDT_USER_CODE;
@@ -186,7 +187,8 @@ struct vm_sim_seg_result vm_sim_seg_load(struct vm_sim_segmentation *s, enum vm_
     return ok();
 }
 
-struct vm_sim_seg_result vm_sim_seg_load_ldtr(struct vm_sim_segmentation *s, struct vm_sim_dtable *ldt, uint16_t selector)
+struct vm_sim_seg_result vm_sim_seg_load_ldtr(struct vm_sim_segmentation *s, struct vm_sim_dtable *ldt,
+                                              uint16_t selector)
 {
     struct vm_sim_selector sel = vm_sim_selector_unpack(selector);
 
@@ -232,8 +234,9 @@ static bool access_fits(const struct vm_sim_descriptor *d, enum vm_sim_access ac
     return !code || (d->type & VM_SIM_SEG_READABLE);
 }
 
-struct vm_sim_seg_result vm_sim_seg_translate(const struct vm_sim_segmentation *s, enum vm_sim_segreg r, uint64_t offset,
-                                              unsigned bytes, enum vm_sim_access access, struct vm_sim_linear *out)
+struct vm_sim_seg_result vm_sim_seg_translate(const struct vm_sim_segmentation *s, enum vm_sim_segreg r,
+                                              uint64_t offset, unsigned bytes, enum vm_sim_access access,
+                                              struct vm_sim_linear *out)
 {
     const struct vm_sim_segment_register *reg = &s->reg[r];
 

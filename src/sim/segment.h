@@ -67,7 +67,7 @@ struct vm_sim_segmentation { /* of one processor */
     struct vm_sim_segment_register reg[VM_SIM_SEGREGS];
     struct vm_sim_segment_register ldtr;
     uint8_t cpl;
-    bool flat; /* all bases 0, all limits the whole range: checks that cannot fail are left out */
+    bool flat;            /* all bases 0, all limits the whole range: checks that cannot fail are left out */
     uint64_t table_reads; /* descriptors read from memory: one for every load of a register */
 };
 
@@ -103,11 +103,13 @@ void vm_sim_gdt_flat(struct vm_sim_dtable *gdt);
 void vm_sim_segmentation_flat(struct vm_sim_segmentation *s, struct vm_sim_dtable *gdt, unsigned cpl);
 
 struct vm_sim_seg_result vm_sim_seg_load(struct vm_sim_segmentation *s, enum vm_sim_segreg r, uint16_t selector);
-struct vm_sim_seg_result vm_sim_seg_load_ldtr(struct vm_sim_segmentation *s, struct vm_sim_dtable *ldt, uint16_t selector);
+struct vm_sim_seg_result vm_sim_seg_load_ldtr(struct vm_sim_segmentation *s, struct vm_sim_dtable *ldt,
+                                              uint16_t selector);
 
 /* Checks and adds the base.  Example: segment 3 at base 7000, offset 500: 7500. */
-struct vm_sim_seg_result vm_sim_seg_translate(const struct vm_sim_segmentation *s, enum vm_sim_segreg r, uint64_t offset,
-                                              unsigned bytes, enum vm_sim_access access, struct vm_sim_linear *out);
+struct vm_sim_seg_result vm_sim_seg_translate(const struct vm_sim_segmentation *s, enum vm_sim_segreg r,
+                                              uint64_t offset, unsigned bytes, enum vm_sim_access access,
+                                              struct vm_sim_linear *out);
 /* The same through a selector that is in no register: loads DS (CS for fetches) first when it is not there already. */
 struct vm_sim_seg_result vm_sim_seg_translate_logical(struct vm_sim_segmentation *s, struct vm_sim_logical address,
                                                       unsigned bytes, enum vm_sim_access access,

@@ -93,8 +93,8 @@ static void unsettle(struct vm_sim_machine *m, struct vm_sim_process *p, struct 
     s->present = false;
 }
 
-int vm_sim_segment_add(struct vm_sim_machine *m, struct vm_sim_process *p, unsigned index, const char *name, uint64_t bytes,
-                       unsigned type, unsigned dpl, struct vm_sim_segment **out)
+int vm_sim_segment_add(struct vm_sim_machine *m, struct vm_sim_process *p, unsigned index, const char *name,
+                       uint64_t bytes, unsigned type, unsigned dpl, struct vm_sim_segment **out)
 {
     struct vm_sim_segment **link = &p->segments;
     bool segmented = m->config.addressing == VM_SIM_SEGMENTS || m->config.addressing == VM_SIM_SEG_PAGED;
@@ -109,7 +109,11 @@ int vm_sim_segment_add(struct vm_sim_machine *m, struct vm_sim_process *p, unsig
     if (*link && (*link)->index == index)
         return -EEXIST;
     struct vm_sim_segment *s = vm_sim_zalloc(sizeof *s);
-    *s = (struct vm_sim_segment){.next = *link, .name = name, .index = (uint16_t)index, .bytes = bytes, .type = (uint8_t)type,
+    *s = (struct vm_sim_segment){.next = *link,
+                                 .name = name,
+                                 .index = (uint16_t)index,
+                                 .bytes = bytes,
+                                 .type = (uint8_t)type,
                                  .dpl = (uint8_t)dpl};
     int error = settle(m, p, s);
     if (error) {
@@ -198,7 +202,8 @@ bool vm_sim_segments_check(const struct vm_sim_machine *m)
             struct vm_sim_descriptor want = descriptor_of(s), have = vm_sim_dtable_get(&p->ldt, s->index);
             want.type |= VM_SIM_SEG_ACCESSED;
             have.type |= VM_SIM_SEG_ACCESSED;
-            if (vm_sim_descriptor_pack(&want) != vm_sim_descriptor_pack(&have) || (s->next && s->next->index <= s->index)
+            if (vm_sim_descriptor_pack(&want) != vm_sim_descriptor_pack(&have)
+                || (s->next && s->next->index <= s->index)
                 || (s->place && (s->place->base != s->base || s->place->bytes != s->bytes || !s->present)))
                 return false;
         }

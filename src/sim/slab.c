@@ -190,8 +190,8 @@ static void cache_init(struct vm_sim_slabs *s, struct vm_sim_cache *c, const cha
 {
     *c = (struct vm_sim_cache){.name = name, .align = align, .has_constructor = has_constructor};
     c->size = (uint32_t)vm_align_up(size, align);
-    while (slab_bytes(c->order) < c->size || (c->order < ORDER_THAT_WASTES &&
-                                              slab_bytes(c->order) % c->size > slab_bytes(c->order) / WASTE_LIMIT))
+    while (slab_bytes(c->order) < c->size
+           || (c->order < ORDER_THAT_WASTES && slab_bytes(c->order) % c->size > slab_bytes(c->order) / WASTE_LIMIT))
         c->order++;
     c->objects = slab_bytes(c->order) / c->size;
     c->left_over = slab_bytes(c->order) % c->size;
@@ -306,20 +306,20 @@ static bool check_cache(const struct vm_sim_slabs *s, const struct vm_sim_cache 
     const struct vm_list *const list[] = {&c->full, &c->partial, &c->empty};
     uint64_t slabs = 0, empty = 0, used = 0;
 
-    if ((uint64_t)c->objects * c->size + c->left_over != slab_bytes(c->order) || c->left_over >= c->size ||
-        c->colours != c->left_over / c->align + 1 || c->colour_next >= c->colours || c->size % c->align != 0)
+    if ((uint64_t)c->objects * c->size + c->left_over != slab_bytes(c->order) || c->left_over >= c->size
+        || c->colours != c->left_over / c->align + 1 || c->colour_next >= c->colours || c->size % c->align != 0)
         return false;
     for (unsigned i = 0; i < 3; i++)
         for (const struct vm_list *l = list[i]->next; l != list[i]; l = l->next) {
             const struct vm_sim_slab *slab = slab_of(l);
-            if (++slabs > c->slabs || !check_slab(s, c, slab) ||
-                list_of((struct vm_sim_cache *)(uintptr_t)c, slab) != list[i])
+            if (++slabs > c->slabs || !check_slab(s, c, slab)
+                || list_of((struct vm_sim_cache *)(uintptr_t)c, slab) != list[i])
                 return false;
             used += slab->used;
             empty += slab->used == 0;
         }
-    return slabs == c->slabs && empty == c->slabs_empty && used == c->allocated && c->allocated <= c->highest &&
-           c->grown == c->slabs + c->reaped && c->constructions == (c->has_constructor ? c->grown * c->objects : 0);
+    return slabs == c->slabs && empty == c->slabs_empty && used == c->allocated && c->allocated <= c->highest
+           && c->grown == c->slabs + c->reaped && c->constructions == (c->has_constructor ? c->grown * c->objects : 0);
 }
 
 bool vm_sim_slabs_check(const struct vm_sim_slabs *s)
@@ -329,8 +329,10 @@ bool vm_sim_slabs_check(const struct vm_sim_slabs *s)
     for (const struct vm_list *l = s->caches.next; l != &s->caches; l = l->next) {
         const struct vm_sim_cache *c = VM_CONTAINER_OF(l, const struct vm_sim_cache, link);
         bool is_first = c == &s->cache_cache;
-        if (!check_cache(s, c) || (!is_first && (c->self.slab->cache != &s->cache_cache ||
-                                                 c->self.slab->next_free[c->self.index] != VM_SIM_SLAB_IN_USE)))
+        if (!check_cache(s, c)
+            || (!is_first
+                && (c->self.slab->cache != &s->cache_cache
+                    || c->self.slab->next_free[c->self.index] != VM_SIM_SLAB_IN_USE)))
             return false;
         caches += !is_first;
     }

@@ -17,7 +17,7 @@ struct vm_sim_slab {
 };
 #define VM_SIM_SLAB_IN_USE (UINT32_MAX - 1)
 
-struct vm_sim_object { /* which object an allocation got */
+struct vm_sim_object {        /* which object an allocation got */
     struct vm_sim_slab *slab; /* NULL: none */
     uint32_t index;
     struct vm_sim_physical at; /* frame * 4096 + colour + index * size */
@@ -26,8 +26,8 @@ struct vm_sim_object { /* which object an allocation got */
 /* objects * size + left_over = 4096 << order; allocated = sum of used; a slab is on the list that used tells.
    The order of slabs is the lowest at which an object fits and at most 1/8 is left over, or the first above 0. */
 struct vm_sim_cache {
-    struct vm_list link; /* on the list of caches, in order of creation */
-    const char *name;    /* of the caller's, who keeps it as long as the machine lives */
+    struct vm_list link;       /* on the list of caches, in order of creation */
+    const char *name;          /* of the caller's, who keeps it as long as the machine lives */
     struct vm_sim_object self; /* its descriptor, in the cache of caches */
     uint32_t size, align;      /* size rounded up to align */
     uint32_t order, objects;   /* of a slab */

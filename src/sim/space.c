@@ -108,8 +108,8 @@ uint64_t vm_sim_space_compact(struct vm_sim_space *s)
             p->base = base;
             if (p->base_follows)
                 *p->base_follows = base;
-            vm_sim_emit(s->events, VM_SIM_EV(MOVE, .physical = VM_SIM_PHYSICAL(base), .bytes = p->bytes, .name = p->name,
-                                             .cause = "compaction"));
+            vm_sim_emit(s->events, VM_SIM_EV(MOVE, .physical = VM_SIM_PHYSICAL(base), .bytes = p->bytes,
+                                             .name = p->name, .cause = "compaction"));
         }
         base += p->bytes;
     }

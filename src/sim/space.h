@@ -20,20 +20,21 @@ struct vm_sim_space {
     uint64_t bytes;
     enum vm_sim_fit fit;
     struct vm_sim_hole_use *first;
-    uint64_t used;        /* sum of the pieces */
-    uint64_t moved;       /* bytes that compaction moved, all together */
+    uint64_t used;  /* sum of the pieces */
+    uint64_t moved; /* bytes that compaction moved, all together */
     uint64_t compactions;
     struct vm_sim_events *events;
 };
 
 void vm_sim_space_init(struct vm_sim_space *s, uint64_t bytes, enum vm_sim_fit fit, struct vm_sim_events *events);
 void vm_sim_space_free(struct vm_sim_space *s);
-struct vm_sim_hole_use *vm_sim_space_place(struct vm_sim_space *s, uint64_t bytes, const char *name); /* NULL: no hole */
+struct vm_sim_hole_use *vm_sim_space_place(struct vm_sim_space *s, uint64_t bytes,
+                                           const char *name); /* NULL: no hole */
 struct vm_sim_hole_use *vm_sim_space_place_at(struct vm_sim_space *s, uint64_t base, uint64_t bytes, const char *name);
 void vm_sim_space_release(struct vm_sim_space *s, struct vm_sim_hole_use *piece);
 uint64_t vm_sim_space_compact(struct vm_sim_space *s); /* all but fixed pieces down, in order; bytes moved */
 
-uint64_t vm_sim_space_available(const struct vm_sim_space *s);    /* sum of all holes */
+uint64_t vm_sim_space_available(const struct vm_sim_space *s); /* sum of all holes */
 uint64_t vm_sim_space_largest_hole(const struct vm_sim_space *s);
 /* 1 - largest hole / sum of holes; 0 when nothing is free. */
 double vm_sim_space_fragmentation(const struct vm_sim_space *s);

@@ -9,7 +9,7 @@
 
 #define PAGE_MASK (VM_SIM_PAGE_SIZE - 1)
 
-struct task { /* a pid or tid of the trace */
+struct task {              /* a pid or tid of the trace */
     uint32_t tid, process; /* process: tid of its first thread */
     char *unfinished;      /* text up to the cut; NULL: none */
 };
@@ -204,7 +204,8 @@ static const char *mmap_item(struct vm_sim_strace *s, const char *args, uint64_t
     item->perms = perms_of(argument(args, 2));
     item->shared = flag(flags, "MAP_SHARED") || flag(flags, "MAP_SHARED_VALIDATE");
     item->name = flag(flags, "MAP_ANONYMOUS") || flag(flags, "MAP_ANON") || !isdigit((unsigned char)*fd)
-                     ? NULL : file_of(s, fd);
+                     ? NULL
+                     : file_of(s, fd);
     return NULL;
 }
 
@@ -225,8 +226,11 @@ static const char *mremap_items(const char *args, uint64_t result, struct vm_sim
 
     if (wrong || !number(argument(args, 2), &bytes))
         return "mremap without its arguments";
-    item[1] = (struct vm_sim_item){.kind = VM_SIM_ITEM_MMAP, .pid = item->pid, .address = result,
-                                   .bytes = pages(bytes), .perms = VM_SIM_R | VM_SIM_W};
+    item[1] = (struct vm_sim_item){.kind = VM_SIM_ITEM_MMAP,
+                                   .pid = item->pid,
+                                   .address = result,
+                                   .bytes = pages(bytes),
+                                   .perms = VM_SIM_R | VM_SIM_W};
     uint64_t from = item->address, old = item->bytes;
     *n = 2;
     if (result == from) { /* in place: only the difference is new, or goes */
@@ -264,7 +268,8 @@ static const char *call_items(struct vm_sim_strace *s, uint32_t tid, const char 
         item->kind = VM_SIM_ITEM_EXIT;
         return NULL;
     }
-    if (!name_is(name, length, "brk mmap mmap2 munmap mremap mprotect pkey_mprotect fork vfork clone clone3 execve execveat")) {
+    if (!name_is(name, length,
+                 "brk mmap mmap2 munmap mremap mprotect pkey_mprotect fork vfork clone clone3 execve execveat")) {
         *n = 0;
         return NULL;
     }

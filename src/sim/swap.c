@@ -16,8 +16,12 @@ int vm_sim_swap_add(struct vm_sim_swaps *s, const char *name, uint64_t bytes, in
     if (s->areas == VM_SIM_SWAP_AREAS || slots > VM_SIM_SWAP_SLOTS)
         return -ENOSPC;
     struct vm_sim_swap_area *a = &s->area[s->areas++];
-    *a = (struct vm_sim_swap_area){.name = name, .priority = priority, .slots = (uint32_t)slots, .next = 1,
-                                   .extents = extents, .last_block = UINT64_MAX};
+    *a = (struct vm_sim_swap_area){.name = name,
+                                   .priority = priority,
+                                   .slots = (uint32_t)slots,
+                                   .next = 1,
+                                   .extents = extents,
+                                   .last_block = UINT64_MAX};
     a->count = vm_sim_zalloc(slots * sizeof *a->count);
     a->cache = vm_sim_zalloc(slots * sizeof *a->cache);
     for (uint64_t i = 0; i < slots; i++)

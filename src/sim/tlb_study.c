@@ -26,13 +26,13 @@ struct model {
     struct vm_tlb *tlb[VM_SIM_TLB_PAGES]; /* NULL: no such pages */
 };
 
-struct block { /* 2 MiB of addresses that were touched */
+struct block {    /* 2 MiB of addresses that were touched */
     uint64_t key; /* address / 2 MiB + 1, with the process above; 0: the slot is free */
     uint64_t touched[BLOCK_PAGES / 64];
     struct vm_sim_tlb_use use;
 };
 
-struct live { /* handed out and not taken back */
+struct live {                 /* handed out and not taken back */
     struct vm_tree_node node; /* key: address */
     uint64_t bytes;
 };
@@ -53,7 +53,10 @@ struct vm_sim_tlb_study {
 
 /* ---- Building ---- */
 
-static struct vm_tlb *make_tlb(const struct vm_tlb_config *config) { return vm_tlb_init(vm_sim_zalloc_aligned(vm_tlb_bytes(config)), config); }
+static struct vm_tlb *make_tlb(const struct vm_tlb_config *config)
+{
+    return vm_tlb_init(vm_sim_zalloc_aligned(vm_tlb_bytes(config)), config);
+}
 
 static void add_model(struct model *m, const struct vm_tlb_config *config)
 {

@@ -122,8 +122,8 @@ static int next_line(struct vm_sim_trace *t, char **line, struct vm_sim_message 
 /* ---- lackey: " S 1ffefff938,8", "I  04001a90,3" ---- */
 
 static const signed char hex_value[256] = {
-    ['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
-    ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
     ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
 };
 
@@ -197,8 +197,8 @@ static int events_next(struct vm_sim_trace *t, struct vm_sim_item *item, struct 
             return more;
     while (*line == '\0' || *line == '#');
     *item = (struct vm_sim_item){.pid = 1};
-    int fields = sscanf(line, "%c %" SCNi64 " %" SCNi64 " %c", &kind, (int64_t *)&item->address, (int64_t *)&item->bytes,
-                        &rest);
+    int fields = sscanf(line, "%c %" SCNi64 " %" SCNi64 " %c", &kind, (int64_t *)&item->address,
+                        (int64_t *)&item->bytes, &rest);
     if (fields == 3 && kind == 'm')
         item->kind = VM_SIM_ITEM_MALLOC;
     else if (fields == 2 && kind == 'f')
@@ -398,7 +398,7 @@ int vm_sim_trace_writer_end(struct vm_sim_trace_writer *w)
 /* ---- All of them ---- */
 
 static const char *const format_name[] = {
-    [VM_SIM_TRACE_AUTO] = "auto", [VM_SIM_TRACE_LACKEY] = "lackey", [VM_SIM_TRACE_EVENTS] = "events",
+    [VM_SIM_TRACE_AUTO] = "auto",     [VM_SIM_TRACE_LACKEY] = "lackey", [VM_SIM_TRACE_EVENTS] = "events",
     [VM_SIM_TRACE_STRACE] = "strace", [VM_SIM_TRACE_BINARY] = "binary",
 };
 
@@ -440,7 +440,8 @@ static enum vm_sim_trace_format recognise(struct vm_sim_trace *t)
     return VM_SIM_TRACE_AUTO;
 }
 
-struct vm_sim_trace *vm_sim_trace_open(const char *path, enum vm_sim_trace_format format, struct vm_sim_message *message)
+struct vm_sim_trace *vm_sim_trace_open(const char *path, enum vm_sim_trace_format format,
+                                       struct vm_sim_message *message)
 {
     struct vm_sim_trace *t = vm_sim_zalloc(sizeof *t);
     struct stat st;
@@ -460,8 +461,9 @@ struct vm_sim_trace *vm_sim_trace_open(const char *path, enum vm_sim_trace_forma
     if (t->format == VM_SIM_TRACE_AUTO
         || (t->format == VM_SIM_TRACE_BINARY
             && (!need(t, MAGIC_BYTES) || memcmp(t->buffer + t->from, MAGIC, MAGIC_BYTES) != 0))) {
-        complain(t, message, t->format == VM_SIM_TRACE_AUTO ? "no trace that is known (lackey, strace, events, binary)"
-                                                            : "no binary trace");
+        complain(t, message,
+                 t->format == VM_SIM_TRACE_AUTO ? "no trace that is known (lackey, strace, events, binary)"
+                                                : "no binary trace");
         vm_sim_trace_close(t);
         return NULL;
     }

@@ -9,15 +9,15 @@
 #include "sim/machine.h"
 
 enum vm_sim_item_kind {
-    VM_SIM_ITEM_REFS,  /* ref[0..n) */
-    VM_SIM_ITEM_BRK,   /* address */
-    VM_SIM_ITEM_MMAP,  /* address, bytes, perms, shared, name (file) or NULL */
+    VM_SIM_ITEM_REFS, /* ref[0..n) */
+    VM_SIM_ITEM_BRK,  /* address */
+    VM_SIM_ITEM_MMAP, /* address, bytes, perms, shared, name (file) or NULL */
     VM_SIM_ITEM_MUNMAP,
     VM_SIM_ITEM_MPROTECT,
     VM_SIM_ITEM_MALLOC, /* address, bytes: libvmalloc's traces */
     VM_SIM_ITEM_FREE,
-    VM_SIM_ITEM_FORK,  /* pid -> child */
-    VM_SIM_ITEM_EXEC,  /* name */
+    VM_SIM_ITEM_FORK, /* pid -> child */
+    VM_SIM_ITEM_EXEC, /* name */
     VM_SIM_ITEM_EXIT,
 };
 
@@ -34,12 +34,18 @@ struct vm_sim_item {
     size_t n;
 };
 
-enum vm_sim_trace_format { VM_SIM_TRACE_AUTO, VM_SIM_TRACE_LACKEY, VM_SIM_TRACE_EVENTS, VM_SIM_TRACE_STRACE,
-                           VM_SIM_TRACE_BINARY };
+enum vm_sim_trace_format {
+    VM_SIM_TRACE_AUTO,
+    VM_SIM_TRACE_LACKEY,
+    VM_SIM_TRACE_EVENTS,
+    VM_SIM_TRACE_STRACE,
+    VM_SIM_TRACE_BINARY
+};
 
 struct vm_sim_trace;
 /* "-": standard input.  NULL and the message. */
-struct vm_sim_trace *vm_sim_trace_open(const char *path, enum vm_sim_trace_format format, struct vm_sim_message *message);
+struct vm_sim_trace *vm_sim_trace_open(const char *path, enum vm_sim_trace_format format,
+                                       struct vm_sim_message *message);
 void vm_sim_trace_close(struct vm_sim_trace *t);
 /* 1: an item; 0: the end; -EINVAL and "FILE:LINE: what" (malformed, truncated). */
 int vm_sim_trace_next(struct vm_sim_trace *t, struct vm_sim_item *item, struct vm_sim_message *message);

@@ -14,7 +14,7 @@
 #define VALGRIND_STACK 0x1ff0000000
 #define VALGRIND_STACK_END 0x2000000000
 
-struct block { /* allocated, 128 KiB and more */
+struct block {                /* allocated, 128 KiB and more */
     struct vm_tree_node node; /* key: address */
     uint64_t bytes;
 };

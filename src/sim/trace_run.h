@@ -13,9 +13,9 @@
 struct vm_sim_player;
 
 struct vm_sim_player_stats {
-    uint64_t refs, failed;  /* failed: given up by the machine */
-    uint64_t mapped;        /* pages mapped because they were touched */
-    uint64_t refused;       /* mmap, brk and so on that the machine could not do */
+    uint64_t refs, failed; /* failed: given up by the machine */
+    uint64_t mapped;       /* pages mapped because they were touched */
+    uint64_t refused;      /* mmap, brk and so on that the machine could not do */
     uint64_t forks;
     struct vm_sim_fork_cost fork; /* sum */
 };

@@ -9,7 +9,10 @@
 #include "sim/paging.h"
 #include "sim/rmap.h"
 
-static struct vm_sim_vma *of_node(struct vm_tree_node *n) { return n ? VM_CONTAINER_OF(n, struct vm_sim_vma, node) : NULL; }
+static struct vm_sim_vma *of_node(struct vm_tree_node *n)
+{
+    return n ? VM_CONTAINER_OF(n, struct vm_sim_vma, node) : NULL;
+}
 static struct vm_sim_vma *of_link(struct vm_list *l) { return VM_CONTAINER_OF(l, struct vm_sim_vma, link); }
 
 static uint64_t pages_between(uint64_t from, uint64_t to) { return (to - from) >> VM_SIM_PAGE_SHIFT; }
@@ -114,8 +117,14 @@ int vm_sim_vma_insert(struct vm_sim_mm *mm, const struct vm_sim_vma *like, struc
     if (next && next->start < like->end)
         return -EEXIST;
     struct vm_sim_vma *v = vm_sim_zalloc(sizeof *v);
-    *v = (struct vm_sim_vma){.mm = mm, .start = like->start, .end = like->end, .perms = like->perms, .flags = like->flags,
-                             .region = like->region, .file = like->file, .offset = like->offset};
+    *v = (struct vm_sim_vma){.mm = mm,
+                             .start = like->start,
+                             .end = like->end,
+                             .perms = like->perms,
+                             .flags = like->flags,
+                             .region = like->region,
+                             .file = like->file,
+                             .offset = like->offset};
     if (!v->file)
         v->offset = pages_between(mm->base, v->start);
     vm_list_init(&v->anon_link);

@@ -18,18 +18,18 @@ enum vm_sim_vma_flag {
 
 /* Sorted, not overlapping; no two neighbours that could be one. */
 struct vm_sim_vma {
-    struct vm_list link;       /* on mm->vmas, by address */
-    struct vm_tree_node node;  /* in mm->tree: key = end, so that "first with key > address" is find_vma */
+    struct vm_list link;      /* on mm->vmas, by address */
+    struct vm_tree_node node; /* in mm->tree: key = end, so that "first with key > address" is find_vma */
     struct vm_sim_mm *mm;
-    uint64_t start, end;       /* small-page multiples, linear */
-    uint8_t perms;             /* enum vm_sim_perm, or-ed */
+    uint64_t start, end; /* small-page multiples, linear */
+    uint8_t perms;       /* enum vm_sim_perm, or-ed */
     uint8_t flags;
-    uint8_t region;            /* enum vm_sim_region */
-    struct vm_sim_file *file;  /* NULL: anonymous */
-    uint64_t offset;           /* in pages: of the file at start; of anonymous memory: (start - mm->base) / 4 KiB */
-    struct vm_list file_link;  /* on file->vmas */
-    struct vm_sim_anon *anon;  /* NULL until its first anonymous page; see rmap.h */
-    struct vm_list anon_link;  /* on anon->vmas */
+    uint8_t region;           /* enum vm_sim_region */
+    struct vm_sim_file *file; /* NULL: anonymous */
+    uint64_t offset;          /* in pages: of the file at start; of anonymous memory: (start - mm->base) / 4 KiB */
+    struct vm_list file_link; /* on file->vmas */
+    struct vm_sim_anon *anon; /* NULL until its first anonymous page; see rmap.h */
+    struct vm_list anon_link; /* on anon->vmas */
 };
 
 /* The first area that ends above the address (it may begin above it too); NULL: none. */

@@ -109,8 +109,8 @@ void vm_sim_vfree(struct vm_sim_vmareas *v, struct vm_sim_varea *area)
     give_frames(v, area, area->bytes / PAGE);
     v->areas--;
     v->pages -= area->bytes / PAGE;
-    vm_sim_emit(v->memory->events, VM_SIM_EV(MAP, .cause = "vfree", .linear = VM_SIM_LINEAR(area->start),
-                                             .bytes = area->bytes));
+    vm_sim_emit(v->memory->events,
+                VM_SIM_EV(MAP, .cause = "vfree", .linear = VM_SIM_LINEAR(area->start), .bytes = area->bytes));
     free(area->frame);
     free(area);
 }
@@ -138,8 +138,8 @@ bool vm_sim_vmareas_check(const struct vm_sim_vmareas *v)
     uint64_t areas = 0, pages = 0, from = v->start;
 
     for (const struct vm_sim_varea *a = v->first; a; a = a->next) {
-        if (a->start < from || a->bytes == 0 || a->start >= v->end || a->bytes + PAGE > v->end - a->start ||
-            a->start % PAGE != 0 || a->bytes % PAGE != 0)
+        if (a->start < from || a->bytes == 0 || a->start >= v->end || a->bytes + PAGE > v->end - a->start
+            || a->start % PAGE != 0 || a->bytes % PAGE != 0)
             return false;
         for (uint64_t i = 0; i <= a->bytes / PAGE; i++) {
             const vm_sim_pte *e = vm_sim_pt_find(v->kernel, VM_SIM_LINEAR(a->start + i * PAGE), NULL);

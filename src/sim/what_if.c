@@ -85,7 +85,8 @@ static struct figures figures_of(const struct vm_sim_machine *m)
     }
     f.hit_rate = good + f.walks ? (double)good / (double)(good + f.walks) : 0;
     f.fault_ns = f.refs ? ((double)(f.minor + f.major) * m->config.fault_ns + (double)f.major * m->config.disk_ns)
-                              / (double)f.refs : 0;
+                              / (double)f.refs
+                        : 0;
     return f;
 }
 
@@ -203,7 +204,8 @@ static void fork_item(void *ctx, const struct vm_sim_item *item)
     struct play *p = ctx;
     struct vm_sim_item rest = *item;
 
-    if (p->fork_at && !p->child && item->kind == VM_SIM_ITEM_REFS && vm_sim_player_stats(p->player).refs + item->n >= p->fork_at) {
+    if (p->fork_at && !p->child && item->kind == VM_SIM_ITEM_REFS
+        && vm_sim_player_stats(p->player).refs + item->n >= p->fork_at) {
         uint64_t before = p->fork_at - vm_min(vm_sim_player_stats(p->player).refs, p->fork_at);
         rest.n = before;
         play_item(ctx, &rest);
@@ -240,13 +242,16 @@ static void put_fork_cost(const struct vm_sim_ask *ask, const struct vm_sim_fork
         fprintf(ask->out, "%s: %" PRIu64 " forks\n", ask->trace, forks);
     else
         fprintf(ask->out, "%s: no forks; one after half of the references, whose child does nothing\n", ask->trace);
-    fprintf(ask->out, "  at once: %" PRIu64 " page tables made (%" PRIu64 " KiB), %" PRIu64 " entries copied, %" PRIu64
-                      " of them made read-only, %" PRIu64 " swap entries\n",
+    fprintf(ask->out,
+            "  at once: %" PRIu64 " page tables made (%" PRIu64 " KiB), %" PRIu64 " entries copied, %" PRIu64
+            " of them made read-only, %" PRIu64 " swap entries\n",
             f->tables_copied, f->tables_copied * 4, f->entries, f->protected_, f->swapped);
-    fprintf(ask->out, "  later:   %" PRIu64 " pages copied at a write (%" PRIu64 " KiB), %" PRIu64 " taken back without a copy\n",
+    fprintf(ask->out,
+            "  later:   %" PRIu64 " pages copied at a write (%" PRIu64 " KiB), %" PRIu64 " taken back without a copy\n",
             cow->copied, cow->copied * 4, cow->reused);
     if (f->protected_)
-        fprintf(ask->out, "  of the pages made read-only %.1f %% were copied\n", 100.0 * (double)cow->copied / (double)f->protected_);
+        fprintf(ask->out, "  of the pages made read-only %.1f %% were copied\n",
+                100.0 * (double)cow->copied / (double)f->protected_);
 }
 
 int vm_sim_ask_fork_cost(const struct vm_sim_ask *ask, struct vm_sim_message *message)
@@ -268,7 +273,8 @@ int vm_sim_ask_fork_cost(const struct vm_sim_ask *ask, struct vm_sim_message *me
     error = error ? error : p.error;
     struct vm_sim_player_stats stats = vm_sim_player_stats(p.player);
     if (!error && !c.forks && !p.child) {
-        snprintf(message->text, sizeof message->text, "%.180s: no forks, and no references to put one between", ask->trace);
+        snprintf(message->text, sizeof message->text, "%.180s: no forks, and no references to put one between",
+                 ask->trace);
         error = -EINVAL;
     }
     if (!error)

@@ -159,7 +159,9 @@ static vm_sim_pfn take(struct vm_sim_memory *m, enum vm_sim_zone_type highest, e
         z->fallbacks += fallback;
         m->zeroed += gfp & VM_SIM_GFP_ZERO ? frames : 0;
         vm_sim_emit(m->events, VM_SIM_EV(ALLOC, .frame = frame, .order = (uint8_t)order, .name = z->name,
-                                         .cause = reserve ? "reserve" : fallback ? "fallback" : NULL));
+                                         .cause = reserve    ? "reserve"
+                                                  : fallback ? "fallback"
+                                                             : NULL));
         return frame;
     }
     return VM_SIM_NO_FRAME;
@@ -237,8 +239,8 @@ vm_sim_pfn vm_sim_alloc_pages(struct vm_sim_memory *m, unsigned gfp, unsigned or
         return frame;
     wake_kswapd(m, highest);
     frame = take(m, highest, MARK_MIN, gfp, order, kind);
-    while (frame == VM_SIM_NO_FRAME && (gfp & VM_SIM_GFP_WAIT) && m->reclaim &&
-           m->reclaim(m->reclaim_ctx, highest, order) > 0)
+    while (frame == VM_SIM_NO_FRAME && (gfp & VM_SIM_GFP_WAIT) && m->reclaim
+           && m->reclaim(m->reclaim_ctx, highest, order) > 0)
         frame = take(m, highest, MARK_MIN, gfp, order, kind);
     if (frame == VM_SIM_NO_FRAME)
         tell_failure(m, highest, gfp, order);
@@ -350,8 +352,8 @@ bool vm_sim_memory_check(const struct vm_sim_memory *m)
 
     for (unsigned t = 0; t < VM_SIM_ZONES; t++) {
         const struct vm_sim_zone *z = &m->zone[t];
-        if (z->start != end || z->end < z->start || z->buddy.start != z->start || z->buddy.end != z->end ||
-            !check_zone(m, z, &used))
+        if (z->start != end || z->end < z->start || z->buddy.start != z->start || z->buddy.end != z->end
+            || !check_zone(m, z, &used))
             return false;
         end = z->end;
     }

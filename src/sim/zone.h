@@ -25,20 +25,20 @@ struct vm_sim_zone {
     const char *name; /* "DMA", "DMA32", "Normal", "HighMem" */
     enum vm_sim_zone_type type;
     struct vm_sim_buddy buddy;
-    vm_sim_pfn start, end;       /* start = end: empty */
-    uint64_t managed;            /* frames that are not reserved */
-    uint64_t min, low, high;     /* watermarks: a request of n frames is served when this many are left after it */
-    uint64_t allocated, failed;  /* requests; those that failed count at the first zone that they asked */
-    uint64_t reserve_used;       /* requests served below min */
-    uint64_t fallbacks;          /* requests served here that asked for a higher zone */
+    vm_sim_pfn start, end;      /* start = end: empty */
+    uint64_t managed;           /* frames that are not reserved */
+    uint64_t min, low, high;    /* watermarks: a request of n frames is served when this many are left after it */
+    uint64_t allocated, failed; /* requests; those that failed count at the first zone that they asked */
+    uint64_t reserve_used;      /* requests served below min */
+    uint64_t fallbacks;         /* requests served here that asked for a higher zone */
 };
 
-struct vm_sim_zone_limits { /* from the machine description; 0: the default */
-    bool wide;                     /* DMA, DMA32, NORMAL, as in 64 bits; else DMA, NORMAL, HIGHMEM */
-    uint64_t dma_end, normal_end;  /* bytes; 16 MiB and 896 MiB */
-    uint64_t dma32_end;            /* bytes; 4 GiB; wide only */
-    uint64_t min_free_kbytes;      /* default: 4 sqrt(managed KiB of lowmem), as the kernel, 64 MiB at most */
-    uint64_t watermark[3];         /* min, low, high of every zone, in frames, instead; 0 < min < low < high */
+struct vm_sim_zone_limits {       /* from the machine description; 0: the default */
+    bool wide;                    /* DMA, DMA32, NORMAL, as in 64 bits; else DMA, NORMAL, HIGHMEM */
+    uint64_t dma_end, normal_end; /* bytes; 16 MiB and 896 MiB */
+    uint64_t dma32_end;           /* bytes; 4 GiB; wide only */
+    uint64_t min_free_kbytes;     /* default: 4 sqrt(managed KiB of lowmem), as the kernel, 64 MiB at most */
+    uint64_t watermark[3];        /* min, low, high of every zone, in frames, instead; 0 < min < low < high */
 };
 
 /* Watermarks of a zone: min = its share of min_free_kbytes by size (HIGHMEM: 1/1024 of it, within 32 and 128, a quarter
@@ -47,7 +47,7 @@ struct vm_sim_zone_limits { /* from the machine description; 0: the default */
 struct vm_sim_memory {
     struct vm_sim_mem_map map;
     struct vm_sim_zone zone[VM_SIM_ZONES];
-    uint64_t zeroed; /* frames of requests with ZERO */
+    uint64_t zeroed;                    /* frames of requests with ZERO */
     struct vm_sim_frame_source instead; /* another allocator's; take NULL: the zones */
     uint64_t instead_used;              /* frames that it has handed out */
     struct vm_sim_events *events;

@@ -36,11 +36,11 @@ const char *account_key(enum account_part part) { return part_names[part].key; }
 /* ---- Whose is a mapping? ---- */
 
 struct owners {
-    char program[4096];     /* the program's file */
-    const char *library;    /* libvmalloc's, or the program's when it is linked statically */
+    char program[4096];  /* the program's file */
+    const char *library; /* libvmalloc's, or the program's when it is linked statically */
     uint64_t *sp;
     size_t stacks;
-    const char *last_data;  /* the file of the writable mapping before: its .bss follows it */
+    const char *last_data; /* the file of the writable mapping before: its .bss follows it */
     uint64_t last_end;
 };
 
@@ -127,7 +127,8 @@ static void add_piece(struct account *a, const struct view_piece *p)
 /* The lazily freed pages of the heap's mappings are among what is kept; free blocks and slack only after that. */
 static void take_lazy(struct account *a, uint64_t lazy)
 {
-    static const enum account_part from[] = {ACCOUNT_FRAMES, ACCOUNT_EXTENTS, ACCOUNT_FREE, ACCOUNT_SLACK, ACCOUNT_UNUSED};
+    static const enum account_part from[] = {ACCOUNT_FRAMES, ACCOUNT_EXTENTS, ACCOUNT_FREE, ACCOUNT_SLACK,
+                                             ACCOUNT_UNUSED};
 
     for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
         uint64_t taken = vm_min(a->part[from[i]], lazy);
@@ -145,7 +146,8 @@ static bool is_copied_by_fork(const struct procfs_mapping *m)
 }
 
 /* Bytes at which both have a page of their own, in [start, end); ascending calls. */
-static uint64_t both_own(const struct procfs_runs *a, const struct procfs_runs *b, uint64_t start, uint64_t end, size_t hint[2])
+static uint64_t both_own(const struct procfs_runs *a, const struct procfs_runs *b, uint64_t start, uint64_t end,
+                         size_t hint[2])
 {
     const uint32_t own = PROCFS_PRESENT | PROCFS_EXCLUSIVE;
     uint64_t bytes = 0;
@@ -184,7 +186,7 @@ static int compare_pages(const struct view *v, struct account_child *c, struct p
         size_t present_hint = shared_hint;
         c->copied_heap += both_own(&a, &b, p->start, p->end, heap_hint);
         c->shared_heap += procfs_runs_bytes(&b, p->start, p->end, PROCFS_PRESENT, &present_hint)
-            - procfs_runs_bytes(&b, p->start, p->end, PROCFS_PRESENT | PROCFS_EXCLUSIVE, &shared_hint);
+                          - procfs_runs_bytes(&b, p->start, p->end, PROCFS_PRESENT | PROCFS_EXCLUSIVE, &shared_hint);
     }
     procfs_runs_free(&a);
     procfs_runs_free(&b);
@@ -238,8 +240,8 @@ static int read_children(const struct view *v, struct account *a)
 
 /* What no piece covers.  Where there is no piece smaps says it; else pages were counted.  *next: the first piece that may
    reach into the mapping; *lazy: of mappings of the heap. */
-static void take_mapping(struct account *a, const struct view *v, struct owners *o, const struct procfs_mapping *m, size_t *next,
-                         uint64_t *lazy)
+static void take_mapping(struct account *a, const struct view *v, struct owners *o, const struct procfs_mapping *m,
+                         size_t *next, uint64_t *lazy)
 {
     enum account_part part = part_of(o, m);
 
@@ -266,9 +268,12 @@ static void take_figures(struct account *a, const struct vm_figures *f)
         enum account_part part;
         uint64_t bytes;
     } holds[] = {
-        {ACCOUNT_META, f->metadata_bytes + f->mem_map_bytes}, {ACCOUNT_SMALL, f->small_live_bytes},
-        {ACCOUNT_LARGE, f->large_live_bytes},                 {ACCOUNT_FRAMES, f->frames_dirty_bytes},
-        {ACCOUNT_EXTENTS, f->extents_dirty_bytes},            {ACCOUNT_FREE, f->slab_free_bytes},
+        {ACCOUNT_META, f->metadata_bytes + f->mem_map_bytes},
+        {ACCOUNT_SMALL, f->small_live_bytes},
+        {ACCOUNT_LARGE, f->large_live_bytes},
+        {ACCOUNT_FRAMES, f->frames_dirty_bytes},
+        {ACCOUNT_EXTENTS, f->extents_dirty_bytes},
+        {ACCOUNT_FREE, f->slab_free_bytes},
     };
     uint64_t left = a->part[ACCOUNT_ANON] + a->part[ACCOUNT_BREAK];
     uint64_t left_of_fork = a->fork.part[ACCOUNT_ANON] + a->fork.part[ACCOUNT_BREAK];

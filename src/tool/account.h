@@ -12,24 +12,24 @@
 #include "tool/view.h"
 
 enum account_part {
-    ACCOUNT_SMALL,    /* live blocks in slabs */
-    ACCOUNT_LARGE,    /* live extents */
-    ACCOUNT_SLACK,    /* of slabs: no block */
-    ACCOUNT_FREE,     /* blocks in slabs */
-    ACCOUNT_FRAMES,   /* kept */
-    ACCOUNT_EXTENTS,  /* kept */
-    ACCOUNT_LAZY,     /* freed with MADV_FREE: counts until the kernel takes it */
-    ACCOUNT_UNUSED,   /* in huge pages */
+    ACCOUNT_SMALL,   /* live blocks in slabs */
+    ACCOUNT_LARGE,   /* live extents */
+    ACCOUNT_SLACK,   /* of slabs: no block */
+    ACCOUNT_FREE,    /* blocks in slabs */
+    ACCOUNT_FRAMES,  /* kept */
+    ACCOUNT_EXTENTS, /* kept */
+    ACCOUNT_LAZY,    /* freed with MADV_FREE: counts until the kernel takes it */
+    ACCOUNT_UNUSED,  /* in huge pages */
     ACCOUNT_META,
-    ACCOUNT_LIBRARY,  /* libvmalloc's code and data */
-    ACCOUNT_PROGRAM,  /* its file's mappings, and what lies beside them */
+    ACCOUNT_LIBRARY, /* libvmalloc's code and data */
+    ACCOUNT_PROGRAM, /* its file's mappings, and what lies beside them */
     ACCOUNT_LIBRARIES,
-    ACCOUNT_FILES,    /* other files, privately or read only */
-    ACCOUNT_SHARED,   /* shared memory and files mapped shared, writable */
+    ACCOUNT_FILES,  /* other files, privately or read only */
+    ACCOUNT_SHARED, /* shared memory and files mapped shared, writable */
     ACCOUNT_STACKS,
-    ACCOUNT_BREAK,    /* [heap], but none of our frames: before the first, or of somebody who moves the break too */
-    ACCOUNT_ANON,     /* anonymous memory that somebody else mapped */
-    ACCOUNT_KERNEL,   /* [vdso] and the like */
+    ACCOUNT_BREAK,  /* [heap], but none of our frames: before the first, or of somebody who moves the break too */
+    ACCOUNT_ANON,   /* anonymous memory that somebody else mapped */
+    ACCOUNT_KERNEL, /* [vdso] and the like */
     ACCOUNT_PARTS
 };
 #define ACCOUNT_OTHERS ACCOUNT_PROGRAM /* from here on not ours */
@@ -46,12 +46,12 @@ struct account_fork {
 struct account_child {
     pid_t pid;
     uint64_t rss;
-    uint64_t shared;         /* bytes of anonymous pages that the child still shares */
-    uint64_t private_;       /* ... that are its own */
-    uint64_t copied;         /* addresses at which both have a page of their own: copied since, or new in both */
-    uint64_t copied_heap;    /* ... in the heap as it is now */
-    uint64_t shared_heap;    /* pages of the heap that the child shares */
-    bool knows_copies;       /* the three above were read */
+    uint64_t shared;      /* bytes of anonymous pages that the child still shares */
+    uint64_t private_;    /* ... that are its own */
+    uint64_t copied;      /* addresses at which both have a page of their own: copied since, or new in both */
+    uint64_t copied_heap; /* ... in the heap as it is now */
+    uint64_t shared_heap; /* pages of the heap that the child shares */
+    bool knows_copies;    /* the three above were read */
 };
 
 struct account {
@@ -69,7 +69,7 @@ struct account {
         const struct procfs_mapping *mapping;
         uint64_t bytes; /* of it that are not the heap's */
         enum account_part part;
-    } *other; /* by address, those with bytes */
+    } * other; /* by address, those with bytes */
     size_t others;
 };
 

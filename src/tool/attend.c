@@ -114,10 +114,8 @@ static bool came_from_terminal(const siginfo_t *info)
     case SIGTTOU:
     case SIGHUP:
     case SIGCONT:
-    case SIGWINCH:
-        return true;
-    default:
-        return false;
+    case SIGWINCH: return true;
+    default: return false;
     }
 }
 

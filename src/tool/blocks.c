@@ -55,7 +55,8 @@ static enum block_verdict judge(const struct block *k)
         return BLOCK_EMPTY;
     if (k->live < BLOCK_SPARSE_LIVE * eighth)
         return BLOCK_SPARSE;
-    if (!k->huge && k->can_be_huge && k->resident >= BLOCK_DENSE_RESIDENT * eighth && k->live >= BLOCK_DENSE_LIVE * eighth)
+    if (!k->huge && k->can_be_huge && k->resident >= BLOCK_DENSE_RESIDENT * eighth
+        && k->live >= BLOCK_DENSE_LIVE * eighth)
         return BLOCK_GAIN;
     return BLOCK_KEEP;
 }

@@ -75,8 +75,9 @@ static double mib(uint64_t bytes) { return (double)bytes / VM_MIB; }
 
 static void put_legend(bool colours)
 {
-    puts("\n  live share of 2 MiB: # 7/8 or more, + half or more, - 1/8 or more, . less;  H, h: a huge page, 3/4 live or less\n"
-         "  k: nothing live, pages kept;  _: no pages;  blank: not the heap's");
+    puts(
+        "\n  live share of 2 MiB: # 7/8 or more, + half or more, - 1/8 or more, . less;  H, h: a huge page, 3/4 live or less\n"
+        "  k: nothing live, pages kept;  _: no pages;  blank: not the heap's");
     if (!colours)
         return;
     fputs("  colours:", stdout);
@@ -93,10 +94,10 @@ static void put_summary(const struct view *v, const struct blocks *b)
     printf("; %zu huge%s\n", b->huge, v->knows_huge ? "" : " as far as is known: this kernel does not tell");
     printf("resident %.1f MiB: live %.1f, free in slabs %.1f, kept %.1f, metadata %.1f, not the heap's %.1f; "
            "without pages %.1f\n",
-           mib(b->sum.resident), mib(b->sum.live), mib(b->sum.free), mib(b->sum.kept), mib(b->sum.meta), mib(b->sum.other),
-           mib(b->sum.returned));
-    printf("huge pages would add %.1f MiB where they would gain, %.1f MiB in all blocks that can have one\n", mib(b->gain_adds),
-           mib(b->all_add));
+           mib(b->sum.resident), mib(b->sum.live), mib(b->sum.free), mib(b->sum.kept), mib(b->sum.meta),
+           mib(b->sum.other), mib(b->sum.returned));
+    printf("huge pages would add %.1f MiB where they would gain, %.1f MiB in all blocks that can have one\n",
+           mib(b->gain_adds), mib(b->all_add));
     if (b->wasted)
         printf("huge pages of sparse blocks hold %.1f MiB that are not live\n", mib(b->wasted));
     if (!v->has_pages)
@@ -233,9 +234,9 @@ static int take_width(struct request *r, const char *text)
 int cmd_map(int argc, char **argv)
 {
     static const struct option option[] = {
-        {"svg", required_argument, NULL, OPT_SVG},   {"html", required_argument, NULL, OPT_HTML},
-        {"width", required_argument, NULL, 'w'},     {"json", no_argument, NULL, OPT_JSON},
-        {"help", no_argument, NULL, 'h'},            {0},
+        {"svg", required_argument, NULL, OPT_SVG}, {"html", required_argument, NULL, OPT_HTML},
+        {"width", required_argument, NULL, 'w'},   {"json", no_argument, NULL, OPT_JSON},
+        {"help", no_argument, NULL, 'h'},          {0},
     };
     struct request r = {.width = WIDTH};
     int c, status;

@@ -29,11 +29,15 @@ enum { OPT_JSON = 256 };
 
 static double kib(uint64_t bytes) { return (double)bytes / VM_KIB; }
 
-static double percent(const struct account *a, int64_t bytes) { return a->rss ? 100.0 * (double)bytes / (double)a->rss : 0; }
+static double percent(const struct account *a, int64_t bytes)
+{
+    return a->rss ? 100.0 * (double)bytes / (double)a->rss : 0;
+}
 
 static void put_line(const struct account *a, const char *indent, const char *text, uint64_t bytes)
 {
-    printf("%s%-*s %12.0f KiB %6.1f %%\n", indent, 36 - (int)strlen(indent), text, kib(bytes), percent(a, (int64_t)bytes));
+    printf("%s%-*s %12.0f KiB %6.1f %%\n", indent, 36 - (int)strlen(indent), text, kib(bytes),
+           percent(a, (int64_t)bytes));
 }
 
 static uint64_t sum_of(const uint64_t part[], unsigned from, unsigned to)
@@ -83,8 +87,8 @@ static void put_fork(const struct account *a)
     printf("  and at once, by the fork itself, up to %.0f KiB of page tables\n", kib(a->fork.page_tables));
     for (size_t i = 0; i < a->children; i++) {
         const struct account_child *c = &a->child[i];
-        printf("\nChild %d, a fork that runs on, shares %.0f KiB of anonymous pages; %.0f KiB are its own.\n", (int)c->pid,
-               kib(c->shared), kib(c->private_));
+        printf("\nChild %d, a fork that runs on, shares %.0f KiB of anonymous pages; %.0f KiB are its own.\n",
+               (int)c->pid, kib(c->shared), kib(c->private_));
         if (c->knows_copies)
             printf("  %.0f KiB have a page of their own on both sides: copied since the fork, or new in both.\n"
                    "  Of the heap it shares %.0f KiB, and %.0f KiB were copied.\n",
@@ -97,25 +101,29 @@ static void put_mappings(const struct account *a)
     puts("\nNot the heap's, by mapping:");
     for (size_t i = 0; i < a->others; i++) {
         const struct procfs_mapping *m = a->other[i].mapping;
-        printf("  %12" PRIx64 "-%-12" PRIx64 " %s %10.0f KiB  %-20s %s\n", m->start, m->end, m->perms, kib(a->other[i].bytes),
-               account_name(a->other[i].part), m->path);
+        printf("  %12" PRIx64 "-%-12" PRIx64 " %s %10.0f KiB  %-20s %s\n", m->start, m->end, m->perms,
+               kib(a->other[i].bytes), account_name(a->other[i].part), m->path);
     }
 }
 
 static void put_caveats(const struct view *v)
 {
     if (v->shared)
-        printf("\nThe heap was not read. Its parts are what the program published (share=1) %.1f s ago, resident or not,\n"
-               "and other anonymous memory is what they leave of all: the residual proves nothing here.\n",
-               (double)shared_age(v->shared) / 1e9);
+        printf(
+            "\nThe heap was not read. Its parts are what the program published (share=1) %.1f s ago, resident or not,\n"
+            "and other anonymous memory is what they leave of all: the residual proves nothing here.\n",
+            (double)shared_age(v->shared) / 1e9);
     else if (!v->has_pages)
-        puts("\nPages could not be read one by one (/proc/PID/pagemap): what is resident is taken from smaps, and the heap's\n"
-             "parts are what the allocator holds, resident or not.");
+        puts(
+            "\nPages could not be read one by one (/proc/PID/pagemap): what is resident is taken from smaps, and the heap's\n"
+            "parts are what the allocator holds, resident or not.");
     else if (!v->pages.scans)
-        puts("\nThis kernel has no PAGEMAP_SCAN: pages that were only read count as resident, huge pages are not seen.");
+        puts(
+            "\nThis kernel has no PAGEMAP_SCAN: pages that were only read count as resident, huge pages are not seen.");
     if (v->moved)
-        printf("\nThe process changed its memory during each of %d looks; RSS moved by %.0f KiB during the one shown.\n",
-               VIEW_LOOKS, kib((uint64_t)(v->drift < 0 ? -v->drift : v->drift)));
+        printf(
+            "\nThe process changed its memory during each of %d looks; RSS moved by %.0f KiB during the one shown.\n",
+            VIEW_LOOKS, kib((uint64_t)(v->drift < 0 ? -v->drift : v->drift)));
 }
 
 static void put_text(const struct view *v, const struct account *a, bool mappings)

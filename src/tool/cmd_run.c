@@ -73,7 +73,8 @@ static bool find_library(char found[PATH_MAX])
     }
     /* The name without a number comes with the development files. */
     return ((size_t)snprintf(found, PATH_MAX, "%s/libvmalloc.so", VM_LIBDIR) < PATH_MAX && access(found, R_OK) == 0)
-        || ((size_t)snprintf(found, PATH_MAX, "%s/libvmalloc.so.1", VM_LIBDIR) < PATH_MAX && access(found, R_OK) == 0);
+           || ((size_t)snprintf(found, PATH_MAX, "%s/libvmalloc.so.1", VM_LIBDIR) < PATH_MAX
+               && access(found, R_OK) == 0);
 }
 
 /* Where execvp() will find the program; false when it will not. */
@@ -154,28 +155,37 @@ static uint64_t idle_bytes(uint64_t space, uint64_t live) { return space > live 
 static void print_tlb(FILE *out, const struct vm_counts_tlb *t)
 {
     if (t->preset[0])
-        fprintf(out, "  tlb        %.*s, fed with allocator events, 4 KiB pages: %" PRIu64 " references, %.2f %% level-1 hits, %.2f %% "
-                "level-2 hits, %" PRIu64 " misses\n", (int)sizeof t->preset, t->preset, t->references,
-                percent(t->l1_hits, t->references), percent(t->l2_hits, t->references), t->misses);
+        fprintf(out,
+                "  tlb        %.*s, fed with allocator events, 4 KiB pages: %" PRIu64
+                " references, %.2f %% level-1 hits, %.2f %% "
+                "level-2 hits, %" PRIu64 " misses\n",
+                (int)sizeof t->preset, t->preset, t->references, percent(t->l1_hits, t->references),
+                percent(t->l2_hits, t->references), t->misses);
 }
 
-static void print_process(FILE *out, const struct vm_counts_file *file, const struct vm_counts_process *p, const struct counts_sum *s)
+static void print_process(FILE *out, const struct vm_counts_file *file, const struct vm_counts_process *p,
+                          const struct counts_sum *s)
 {
     char a[24], b[24];
     uint64_t space = p->slab_space + p->frames_free + p->large_live + p->large_kept;
 
     fprintf(out, "vmalloc run: %.*s, process %" PRIu64 "%s\n", (int)sizeof p->command, p->command, p->pid,
             p->parent ? ", forked" : "");
-    fprintf(out, "  calls      %" PRIu64 " blocks handed out, %s%" PRIu64 " taken back, %" PRIu64 " realloc, %" PRIu64 " failed\n",
+    fprintf(out,
+            "  calls      %" PRIu64 " blocks handed out, %s%" PRIu64 " taken back, %" PRIu64 " realloc, %" PRIu64
+            " failed\n",
             s->calls, s->ended ? "" : "about ", s->frees, s->reallocs, s->failures);
-    fprintf(out, "  live       %s %s, %s at the peak\n", bytes_text(p->live, a), end_text(p), bytes_text(p->peak_live, b));
+    fprintf(out, "  live       %s %s, %s at the peak\n", bytes_text(p->live, a), end_text(p),
+            bytes_text(p->peak_live, b));
     fprintf(out, "  slack      %s by rounding up to classes (%.1f %% of what calls were given)\n",
             bytes_text(idle_bytes(s->given, s->asked), a), percent(idle_bytes(s->given, s->asked), s->given));
-    fprintf(out, "  fragments  %.1f %% of %s at the peak hold nothing live (of slabs, large blocks, what is kept); %.1f %% of %s %s\n",
-            percent(idle_bytes(p->peak_space, p->peak_live), p->peak_space), bytes_text(p->peak_space, a),
-            percent(idle_bytes(space, p->live), space), bytes_text(space, b), end_text(p));
-    fprintf(out, "  faults     %" PRIu64 " minor, %" PRIu64 " major; RSS %s at the peak; %s\n", p->minor_faults, p->major_faults,
-            bytes_text(p->rss_peak, a), end_text(p));
+    fprintf(
+        out,
+        "  fragments  %.1f %% of %s at the peak hold nothing live (of slabs, large blocks, what is kept); %.1f %% of %s %s\n",
+        percent(idle_bytes(p->peak_space, p->peak_live), p->peak_space), bytes_text(p->peak_space, a),
+        percent(idle_bytes(space, p->live), space), bytes_text(space, b), end_text(p));
+    fprintf(out, "  faults     %" PRIu64 " minor, %" PRIu64 " major; RSS %s at the peak; %s\n", p->minor_faults,
+            p->major_faults, bytes_text(p->rss_peak, a), end_text(p));
     print_tlb(out, &p->tlb);
     fprintf(out, "  %10s %14s %14s %12s %12s %8s\n", "class", "calls", "taken back", "live", "free", "slack %");
     for (unsigned i = 1; i <= VM_COUNTS_CLASSES; i++) {
@@ -187,8 +197,9 @@ static void print_process(FILE *out, const struct vm_counts_file *file, const st
         if (id == 0)
             fprintf(out, "  %10s %14" PRIu64 " %14" PRIu64 " %12" PRIu64 "\n", "large", c->calls, c->frees, c->live);
         else
-            fprintf(out, "  %10" PRIu32 " %14" PRIu64 " %14" PRIu64 " %12" PRIu64 " %12" PRIu64 " %8.1f\n", file->class_size[id],
-                    c->calls, c->frees, c->live, idle_bytes(c->carved, c->live), percent(idle_bytes(given, c->asked), given));
+            fprintf(out, "  %10" PRIu32 " %14" PRIu64 " %14" PRIu64 " %12" PRIu64 " %12" PRIu64 " %8.1f\n",
+                    file->class_size[id], c->calls, c->frees, c->live, idle_bytes(c->carved, c->live),
+                    percent(idle_bytes(given, c->asked), given));
     }
 }
 
@@ -202,7 +213,8 @@ static void print_program(FILE *out, const struct ended *e)
         fprintf(out, "vmalloc run: ended with status %d", WEXITSTATUS(e->status));
     else
         fprintf(out, "vmalloc run: ended by signal %d (%s)", WTERMSIG(e->status), strsignal(WTERMSIG(e->status)));
-    fprintf(out, " after %.3f s; with the children it waited for %ld minor and %ld major faults, RSS of the largest %s\n",
+    fprintf(out,
+            " after %.3f s; with the children it waited for %ld minor and %ld major faults, RSS of the largest %s\n",
             e->seconds, e->usage.ru_minflt, e->usage.ru_majflt, bytes_text((uint64_t)e->usage.ru_maxrss * VM_KIB, a));
 }
 
@@ -380,7 +392,9 @@ static void report_together(const struct run *r, FILE *out, const struct vm_coun
 static bool report(const struct run *r, FILE *out, const struct vm_counts_file *file, const struct ended *e)
 {
     if (file->next > file->cells + 1)
-        fprintf(stderr, "vmalloc run: there were more processes and threads than are counted here: %" PRIu64 " of %" PRIu64 "\n",
+        fprintf(stderr,
+                "vmalloc run: there were more processes and threads than are counted here: %" PRIu64 " of %" PRIu64
+                "\n",
                 file->cells, file->next - 1);
     if (r->output)
         return report_apart(r, file, e);
@@ -411,7 +425,9 @@ static bool set_environment(const struct run *r, const char *stats_path)
     const char *lib = r->lib;
 
     if (!lib && !find_library(found))
-        return tool_failed(name, "libvmalloc.so is neither beside this command nor in %s: name it with --lib", VM_LIBDIR) == TOOL_OK;
+        return tool_failed(name, "libvmalloc.so is neither beside this command nor in %s: name it with --lib",
+                           VM_LIBDIR)
+               == TOOL_OK;
     if (!lib)
         lib = found;
     if (access(lib, R_OK) != 0)
@@ -445,7 +461,8 @@ static int run_program(const struct run *r)
     const struct vm_counts_file *file = counts_make(path, sizeof path);
 
     if (!file)
-        return tool_failed(name, "no room for the file to count in: not in $XDG_RUNTIME_DIR, /dev/shm, $TMPDIR or /tmp");
+        return tool_failed(name,
+                           "no room for the file to count in: not in $XDG_RUNTIME_DIR, /dev/shm, $TMPDIR or /tmp");
     if (!set_environment(r, path)) {
         unlink(path);
         return TOOL_FAILED;
@@ -474,9 +491,10 @@ static int run_program(const struct run *r)
 int cmd_run(int argc, char **argv)
 {
     static const struct option option[] = {
-        {"output", required_argument, NULL, 'o'}, {"json", no_argument, NULL, 'j'}, {"set", required_argument, NULL, 's'},
-        {"tlb", required_argument, NULL, 't'},    {"lib", required_argument, NULL, 'l'},
-        {"read", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0},
+        {"output", required_argument, NULL, 'o'}, {"json", no_argument, NULL, 'j'},
+        {"set", required_argument, NULL, 's'},    {"tlb", required_argument, NULL, 't'},
+        {"lib", required_argument, NULL, 'l'},    {"read", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},         {0},
     };
     struct run r = {0};
     int c;

@@ -51,8 +51,22 @@ static const char usage[] =
 
 enum question { ASK_NOTHING, ASK_MRC, ASK_MIN_MEMORY, ASK_POLICIES, ASK_WHAT_IF, ASK_FORK_COST };
 
-enum { OPT_MRC = 256, OPT_MIN_MEMORY, OPT_POLICIES, OPT_WHAT_IF, OPT_FORK_COST, OPT_REPORT,
-       OPT_LOG, OPT_LOG_LIMIT, OPT_SAMPLE, OPT_FRAMES, OPT_JSON, OPT_LIST, OPT_SCRIPT, OPT_HTML };
+enum {
+    OPT_MRC = 256,
+    OPT_MIN_MEMORY,
+    OPT_POLICIES,
+    OPT_WHAT_IF,
+    OPT_FORK_COST,
+    OPT_REPORT,
+    OPT_LOG,
+    OPT_LOG_LIMIT,
+    OPT_SAMPLE,
+    OPT_FRAMES,
+    OPT_JSON,
+    OPT_LIST,
+    OPT_SCRIPT,
+    OPT_HTML
+};
 
 #define DEFAULT_SAMPLE 8192
 #define FRAMES_MAX 64
@@ -221,14 +235,16 @@ static void put_reports(const struct request *r, const struct vm_sim_machine *m)
 
 static void put_player(FILE *out, const struct vm_sim_player_stats *s)
 {
-    fprintf(out, "trace        %llu references, %llu given up; %llu pages mapped at their first touch, %llu calls refused, %llu forks\n",
-            (unsigned long long)s->refs, (unsigned long long)s->failed, (unsigned long long)s->mapped,
-            (unsigned long long)s->refused, (unsigned long long)s->forks);
+    fprintf(
+        out,
+        "trace        %llu references, %llu given up; %llu pages mapped at their first touch, %llu calls refused, %llu forks\n",
+        (unsigned long long)s->refs, (unsigned long long)s->failed, (unsigned long long)s->mapped,
+        (unsigned long long)s->refused, (unsigned long long)s->forks);
 }
 
 /* m may be NULL.  0, or -errno and the message. */
-static int put_html(const struct request *r, const struct vm_sim_machine *m, const struct vm_sim_curve *curve, size_t curves,
-                    struct vm_sim_message *message)
+static int put_html(const struct request *r, const struct vm_sim_machine *m, const struct vm_sim_curve *curve,
+                    size_t curves, struct vm_sim_message *message)
 {
     FILE *out = r->html ? fopen(r->html, "we") : NULL;
 

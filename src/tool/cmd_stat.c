@@ -72,8 +72,11 @@ static void read_process(pid_t pid, struct process *p)
     for (char *at = p->command; *at; at++) /* a program may call itself anything, and this goes to terminals */
         *at = *at >= ' ' && *at < 0x7f ? *at : '?';
     long pages;
-    p->known = sscanf(close + 1, " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64
-                      " %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u %*u %ld", &p->minor_faults, &p->major_faults, &pages) == 3;
+    p->known = sscanf(close + 1,
+                      " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64
+                      " %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u %*u %ld",
+                      &p->minor_faults, &p->major_faults, &pages)
+               == 3;
     p->rss_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -213,11 +216,12 @@ static void print_calls(const struct stat *st)
         puts("calls, rounding      not counted; programs started with VMALLOC_OPTIONS=stats=1 count");
         return;
     }
-    printf("%-20s %12" PRIu64 "   blocks handed out, %" PRIu64 " taken back, %" PRIu64 " calls of realloc, %" PRIu64 " failed\n",
+    printf("%-20s %12" PRIu64 "   blocks handed out, %" PRIu64 " taken back, %" PRIu64 " calls of realloc, %" PRIu64
+           " failed\n",
            "calls", c->calls, c->frees, c->reallocs, c->failures);
     line("live at the peak", c->peak_live, "as sampled by the program");
-    printf("%-20s %10.1f %%   of the small blocks handed out; requests up to 1 KiB count as rounded to 16 bytes\n", "rounding",
-           100 * rounding(c));
+    printf("%-20s %10.1f %%   of the small blocks handed out; requests up to 1 KiB count as rounded to 16 bytes\n",
+           "rounding", 100 * rounding(c));
 }
 
 static void print_tlb(const struct peek_tlb *t)
@@ -226,8 +230,8 @@ static void print_tlb(const struct peek_tlb *t)
 
     printf("%-20s %12" PRIu64 "   references of a model (%s) fed with allocator events, %" PRIu64 " threads:\n", "TLB",
            t->references, *t->preset ? t->preset : "name unknown", t->threads);
-    printf("%-20s %12s   level 1 hits %.2f %%, level 2 hits %.2f %%, misses %.2f %%\n", "", "", 100 * (double)t->l1_hits / all,
-           100 * (double)t->l2_hits / all, 100 * (double)t->misses / all);
+    printf("%-20s %12s   level 1 hits %.2f %%, level 2 hits %.2f %%, misses %.2f %%\n", "", "",
+           100 * (double)t->l1_hits / all, 100 * (double)t->l2_hits / all, 100 * (double)t->misses / all);
 }
 
 static void print_text(const struct stat *st)
@@ -249,7 +253,8 @@ static void print_text(const struct stat *st)
     line("  large", f->large_live_bytes, remark);
     line("slack in slabs", f->slab_free_bytes + f->slab_untouched_bytes + f->slab_tail_bytes, "");
     line("  freed blocks", f->slab_free_bytes, "");
-    line("  never handed out", f->slab_untouched_bytes, "holds no pages but where it shares them, or frames are used again");
+    line("  never handed out", f->slab_untouched_bytes,
+         "holds no pages but where it shares them, or frames are used again");
     line("  tails", f->slab_tail_bytes, "behind the last block");
     line("kept", kept_bytes(f), "free, and holds pages");
     line("  frames", f->frames_dirty_bytes, "");
@@ -274,15 +279,16 @@ static void print_text(const struct stat *st)
 /* Is there anything to say of the class? */
 static bool has_class(const struct stat *st, unsigned id)
 {
-    return st->f.of_class[id].slabs > 0 || (st->counted && id > 0 && id < VM_COUNTS_CLASSES && st->calls.of[id].calls > 0);
+    return st->f.of_class[id].slabs > 0
+           || (st->counted && id > 0 && id < VM_COUNTS_CLASSES && st->calls.of[id].calls > 0);
 }
 
 static void print_class(const struct stat *st, unsigned id)
 {
     const struct vm_figures_class *c = &st->f.of_class[id];
 
-    printf("%10" PRIu64 " %8" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12s %12s %5.1f%%", c->block_bytes, c->slabs, c->live_blocks,
-           c->free_blocks, human(c->live_blocks * c->block_bytes), human(c->slab_bytes),
+    printf("%10" PRIu64 " %8" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12s %12s %5.1f%%", c->block_bytes, c->slabs,
+           c->live_blocks, c->free_blocks, human(c->live_blocks * c->block_bytes), human(c->slab_bytes),
            c->slabs ? 100.0 * (double)(c->live_blocks * c->block_bytes) / (double)c->slab_bytes : 0);
     if (st->counted && id < VM_COUNTS_CLASSES)
         printf(" %14" PRIu64 " %14" PRIu64, st->calls.of[id].calls, st->calls.of[id].frees);
@@ -298,7 +304,8 @@ static void print_classes(const struct stat *st)
             print_class(st, i);
     if (st->counted)
         printf("%10s %8s %12" PRIu64 " %12s %12s %12s %6s %14" PRIu64 " %14" PRIu64 "\n", "large", "",
-               st->f.large_live_blocks, "", human(st->f.large_live_bytes), "", "", st->calls.of[0].calls, st->calls.of[0].frees);
+               st->f.large_live_blocks, "", human(st->f.large_live_bytes), "", "", st->calls.of[0].calls,
+               st->calls.of[0].frees);
 }
 
 /* What is counted, for JSON and Prometheus. */
@@ -393,8 +400,8 @@ static void print_label(const char *text)
 
 static void print_metric(const struct stat *st, const char *metric, const char *type, const char *help, double value)
 {
-    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s %s\nvmalloc_%s{pid=\"%d\",command=\"", metric, help, metric, type, metric,
-           (int)st->pid);
+    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s %s\nvmalloc_%s{pid=\"%d\",command=\"", metric, help, metric, type,
+           metric, (int)st->pid);
     print_label(st->process.command);
     printf("\"} %.17g\n", value);
 }
@@ -442,7 +449,8 @@ static void print_prometheus(const struct stat *st)
                  fragmentation(&st->f));
     print_metric(st, "age_seconds", "gauge", "time since these figures were taken", st->age);
     if (st->process.known) {
-        print_metric(st, "process_resident_bytes", "gauge", "resident set of the whole process", (double)st->process.rss_bytes);
+        print_metric(st, "process_resident_bytes", "gauge", "resident set of the whole process",
+                     (double)st->process.rss_bytes);
         print_metric(st, "process_minor_faults_total", "counter", "page faults that read nothing",
                      (double)st->process.minor_faults);
         print_metric(st, "process_major_faults_total", "counter", "page faults that read from a disk",
@@ -468,17 +476,19 @@ static void print_prometheus(const struct stat *st)
                  rounding(&st->calls));
     print_metric(st, "peak_live_bytes", "gauge", "live bytes at the peak, as sampled by the program",
                  (double)st->calls.peak_live);
-    print_class_calls(st, "class_calls_total", "blocks of the size class handed out", offsetof(struct counts_class, calls));
-    print_class_calls(st, "class_frees_total", "blocks of the size class taken back", offsetof(struct counts_class, frees));
+    print_class_calls(st, "class_calls_total", "blocks of the size class handed out",
+                      offsetof(struct counts_class, calls));
+    print_class_calls(st, "class_frees_total", "blocks of the size class taken back",
+                      offsetof(struct counts_class, frees));
 }
 
 /* ---- The command line ---- */
 
 int cmd_stat(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"classes", no_argument, NULL, 'c'},    {"shared", no_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-        {"prometheus", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},   {0}};
+    static const struct option options[] = {{"classes", no_argument, NULL, 'c'}, {"shared", no_argument, NULL, 's'},
+                                            {"json", no_argument, NULL, 'j'},    {"prometheus", no_argument, NULL, 'p'},
+                                            {"help", no_argument, NULL, 'h'},    {0}};
     struct stat st = {.source = ""};
     bool classes = false, shared = false;
     int c, form = 't';
@@ -493,7 +503,8 @@ int cmd_stat(int argc, char **argv)
         default: return tool_usage(name, "no such option");
         }
     if (argc - optind != 1)
-        return tool_usage(name, argc == optind ? "no process id or core file given" : "one process or core file at a time");
+        return tool_usage(name,
+                          argc == optind ? "no process id or core file given" : "one process or core file at a time");
     int status = read_all(argv[optind], shared, &st);
     if (status != TOOL_OK)
         return status;

@@ -113,8 +113,8 @@ static void put_models(const struct request *r, const struct vm_sim_tlb_study *s
     struct vm_tlb_counts c;
     char first[16], second[16], of_pages[16], waste[16];
 
-    fprintf(out, "\nIf all pages were of one size:\n%-14s %-7s %9s %9s %8s %8s %10s %9s %9s %9s %9s\n", "processor", "pages",
-            "L1 reach", "L2 reach", "L1 hits", "L2 hits", "misses", "EAT", "EAT walk$", "memory", "wasted");
+    fprintf(out, "\nIf all pages were of one size:\n%-14s %-7s %9s %9s %8s %8s %10s %9s %9s %9s %9s\n", "processor",
+            "pages", "L1 reach", "L2 reach", "L1 hits", "L2 hits", "misses", "EAT", "EAT walk$", "memory", "wasted");
     for (size_t m = 0; m < r->models; m++)
         for (unsigned p = 0; p < VM_SIM_TLB_PAGES; p++) {
             if (!vm_sim_tlb_study_counts(s, m, p, &c)) {
@@ -122,17 +122,19 @@ static void put_models(const struct request *r, const struct vm_sim_tlb_study *s
                 continue;
             }
             uint64_t refs = vm_tlb_total_refs(&c);
-            fprintf(out, "%-14s %-7s %9s %9s %7.2f%% %7.2f%% %9.4f%% %9.1f %9.1f %9s %9s\n", r->model[m]->name, pages_name[p],
-                    bytes_text(first, vm_sim_tlb_reach(r->model[m], 1, p)),
+            fprintf(out, "%-14s %-7s %9s %9s %7.2f%% %7.2f%% %9.4f%% %9.1f %9.1f %9s %9s\n", r->model[m]->name,
+                    pages_name[p], bytes_text(first, vm_sim_tlb_reach(r->model[m], 1, p)),
                     bytes_text(second, vm_sim_tlb_reach(r->model[m], 2, p)), 100 * ratio(level_hits(&c, 0), refs),
                     100 * ratio(level_hits(&c, 1), refs), 100 * ratio(vm_tlb_total_walks(&c), refs),
                     textbook_eat(r, r->model[m], p, &c), cached_eat(r, &c),
                     bytes_text(of_pages, vm_sim_tlb_study_touched(s, p)), bytes_text(waste, wasted(s, p)));
         }
-    fprintf(out,
-            "As recorded is as 4 KiB: a trace names no page sizes. Wasted: what larger pages add to the 4 KiB pages touched.\n"
-            "EAT = h(t + m) + (1 - h)(t + (levels + 1)m), t = %g, m = %g; walk$: with the model's page-walk caches. A figure of\n"
-            "the model, not of time: processors overlap walks with work.\n", r->lookup, r->memory);
+    fprintf(
+        out,
+        "As recorded is as 4 KiB: a trace names no page sizes. Wasted: what larger pages add to the 4 KiB pages touched.\n"
+        "EAT = h(t + m) + (1 - h)(t + (levels + 1)m), t = %g, m = %g; walk$: with the model's page-walk caches. A figure of\n"
+        "the model, not of time: processors overlap walks with work.\n",
+        r->lookup, r->memory);
 }
 
 static void put_regions(const struct request *r, const struct vm_sim_tlb_study *s)
@@ -142,12 +144,13 @@ static void put_regions(const struct request *r, const struct vm_sim_tlb_study *
     size_t n = vm_sim_tlb_study_regions(s, &region);
     char text[16];
 
-    fprintf(out, "\nBy region, %s, 4 KiB pages:\n%-36s %-21s %9s %12s %9s %9s\n", r->model[0]->name, "addresses", "", "touched",
-            "references", "hits", "misses");
+    fprintf(out, "\nBy region, %s, 4 KiB pages:\n%-36s %-21s %9s %12s %9s %9s\n", r->model[0]->name, "addresses", "",
+            "touched", "references", "hits", "misses");
     for (size_t i = 0; i < n && i < REGIONS_SHOWN; i++)
-        fprintf(out, "%016" PRIx64 "-%016" PRIx64 "    %-21s %9s %12" PRIu64 " %8.3f%% %8.4f%%\n", region[i].from, region[i].to,
-                region[i].name, bytes_text(text, region[i].pages << 12), region[i].use.refs,
-                100 - 100 * ratio(region[i].use.walks, region[i].use.refs), 100 * ratio(region[i].use.walks, region[i].use.refs));
+        fprintf(out, "%016" PRIx64 "-%016" PRIx64 "    %-21s %9s %12" PRIu64 " %8.3f%% %8.4f%%\n", region[i].from,
+                region[i].to, region[i].name, bytes_text(text, region[i].pages << 12), region[i].use.refs,
+                100 - 100 * ratio(region[i].use.walks, region[i].use.refs),
+                100 * ratio(region[i].use.walks, region[i].use.refs));
     if (n > REGIONS_SHOWN)
         fprintf(out, "and %zu more (--json has all)\n", n - REGIONS_SHOWN);
     free(region);
@@ -160,8 +163,8 @@ static void put_classes(const struct request *r, const struct vm_sim_tlb_study *
 
     if (vm_sim_tlb_study_blocks(s) == 0)
         return;
-    fprintf(out, "\nBy size of block, %s, 4 KiB pages:\n%-12s %12s %9s %9s\n", r->model[0]->name, "up to", "references", "hits",
-            "misses");
+    fprintf(out, "\nBy size of block, %s, 4 KiB pages:\n%-12s %12s %9s %9s\n", r->model[0]->name, "up to", "references",
+            "hits", "misses");
     for (unsigned k = 0; k < VM_SIM_TLB_CLASSES; k++) {
         struct vm_sim_tlb_use use = vm_sim_tlb_study_class(s, k);
         if (use.refs)
@@ -175,7 +178,8 @@ static void put_curves(const struct request *r, const struct vm_sim_tlb_study *s
     FILE *out = r->ask.out;
     struct vm_sim_curve curve[VM_SIM_TLB_PAGES];
 
-    fprintf(out, "\nMisses by number of entries, fully associative, LRU%s:\n%-8s", r->sample ? " (sampled)" : "", "entries");
+    fprintf(out, "\nMisses by number of entries, fully associative, LRU%s:\n%-8s", r->sample ? " (sampled)" : "",
+            "entries");
     for (unsigned p = 0; p < VM_SIM_TLB_PAGES; p++) {
         curve[p] = vm_sim_tlb_study_curve(s, p);
         fprintf(out, " %11s", pages_name[p]);
@@ -197,7 +201,8 @@ static void put_text(const struct request *r, const struct vm_sim_tlb_study *s)
 {
     char text[16];
 
-    fprintf(r->ask.out, "%s\nfed with %s: %" PRIu64 " references", r->ask.trace, feed_name(s), vm_sim_tlb_study_refs(s));
+    fprintf(r->ask.out, "%s\nfed with %s: %" PRIu64 " references", r->ask.trace, feed_name(s),
+            vm_sim_tlb_study_refs(s));
     if (vm_sim_tlb_study_blocks(s))
         fprintf(r->ask.out, ", %" PRIu64 " blocks", vm_sim_tlb_study_blocks(s));
     fprintf(r->ask.out, ", %s touched\n", bytes_text(text, vm_sim_tlb_study_touched(s, VM_SIM_TLB_4K)));
@@ -466,14 +471,20 @@ static bool is_of_process(int argc, char **argv)
 int cmd_tlb(int argc, char **argv)
 {
     static const struct option option[] = {
-        {"preset", required_argument, NULL, 'p'},  {"eat", required_argument, NULL, OPT_EAT},
-        {"sample", optional_argument, NULL, OPT_SAMPLE}, {"format", required_argument, NULL, 'f'},
-        {"hardware", no_argument, NULL, OPT_HARDWARE}, {"seconds", required_argument, NULL, OPT_SECONDS},
-        {"json", no_argument, NULL, OPT_JSON},     {"list", no_argument, NULL, OPT_LIST},
-        {"quiet", no_argument, NULL, 'q'},         {"help", no_argument, NULL, 'h'}, {0},
+        {"preset", required_argument, NULL, 'p'},
+        {"eat", required_argument, NULL, OPT_EAT},
+        {"sample", optional_argument, NULL, OPT_SAMPLE},
+        {"format", required_argument, NULL, 'f'},
+        {"hardware", no_argument, NULL, OPT_HARDWARE},
+        {"seconds", required_argument, NULL, OPT_SECONDS},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"list", no_argument, NULL, OPT_LIST},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
-    struct request r = {.ask = {.out = stdout, .progress = isatty(STDERR_FILENO)}, .lookup = 20, .memory = 100,
-                        .seconds = 1};
+    struct request r = {
+        .ask = {.out = stdout, .progress = isatty(STDERR_FILENO)}, .lookup = 20, .memory = 100, .seconds = 1};
     int c, status;
 
     if (is_of_process(argc, argv))

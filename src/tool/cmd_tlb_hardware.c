@@ -22,7 +22,8 @@
 static const char *const name = "tlb";
 
 #define EVENTS 4
-#define DTLB(op, result) (PERF_COUNT_HW_CACHE_DTLB | PERF_COUNT_HW_CACHE_OP_##op << 8 | PERF_COUNT_HW_CACHE_RESULT_##result << 16)
+#define DTLB(op, result) \
+    (PERF_COUNT_HW_CACHE_DTLB | PERF_COUNT_HW_CACHE_OP_##op << 8 | PERF_COUNT_HW_CACHE_RESULT_##result << 16)
 
 static const struct {
     const char *name, *what;
@@ -94,11 +95,15 @@ static int complain(const struct count c[EVENTS])
         for (size_t k = 0; k < c[i].n; k++)
             close(c[i].fd[k]);
     if (error == ENOENT || error == EOPNOTSUPP || error == ENODEV || error == ENOSYS)
-        return tool_failed(name, "this machine has no hardware counters of the data TLB (perf_event_open: %s); a trace goes "
-                                 "through the model instead: vmalloc trace, vmalloc tlb TRACE", strerror(error));
+        return tool_failed(name,
+                           "this machine has no hardware counters of the data TLB (perf_event_open: %s); a trace goes "
+                           "through the model instead: vmalloc trace, vmalloc tlb TRACE",
+                           strerror(error));
     if (error == EACCES || error == EPERM)
-        return tool_failed(name, "hardware counters are not allowed (perf_event_open: %s): be root, or set "
-                                 "/proc/sys/kernel/perf_event_paranoid to 2 or less", strerror(error));
+        return tool_failed(name,
+                           "hardware counters are not allowed (perf_event_open: %s): be root, or set "
+                           "/proc/sys/kernel/perf_event_paranoid to 2 or less",
+                           strerror(error));
     return tool_failed(name, "perf_event_open: %s", strerror(error));
 }
 
@@ -131,7 +136,8 @@ static void put_text(FILE *out, const struct count c[EVENTS], const char *whose)
         if (c[i].n == 0)
             fprintf(out, "%20s  %-18s (%s)\n", "not there", event[i].name, event[i].what);
         else
-            fprintf(out, "%20.0f  %-18s (%s%s)", c[i].sum, event[i].name, event[i].what, c[i].scaled ? ", estimated" : "");
+            fprintf(out, "%20.0f  %-18s (%s%s)", c[i].sum, event[i].name, event[i].what,
+                    c[i].scaled ? ", estimated" : "");
         if (c[i].n > 0 && i % 2 == 1 && c[i - 1].sum > 0)
             fprintf(out, "  %.4f %%", 100 * c[i].sum / c[i - 1].sum);
         if (c[i].n > 0)

@@ -32,7 +32,8 @@ enum { OPT_JSON = 256 };
 
 static const char *const page_names[REACH_PAGES] = {"as it is", "all 4 KiB", "all 64 KiB", "all 2 MiB"};
 static const char *const page_keys[REACH_PAGES] = {"as_is", "4k", "64k", "2m"};
-static const char *const region_names[VIEW_KINDS] = {"slabs", "free frames", "large blocks", "free extents", "metadata"};
+static const char *const region_names[VIEW_KINDS] = {"slabs", "free frames", "large blocks", "free extents",
+                                                     "metadata"};
 static const char *const region_keys[VIEW_KINDS] = {"slabs", "free_frames", "large_blocks", "free_extents", "metadata"};
 
 struct machines {
@@ -69,8 +70,8 @@ static void put_regions(const struct reach *r)
     printf("\n%-16s %14s %14s %14s %14s\n", "region", "resident", "in huge pages", "live", "2 MiB blocks");
     for (unsigned i = 0; i < VIEW_KINDS; i++)
         if (r->region[i].resident)
-            printf("%-16s %10.0f KiB %10.0f KiB %10.0f KiB %14" PRIu64 "\n", region_names[i], kib(r->region[i].resident),
-                   kib(r->region[i].huge), kib(r->region[i].live), r->region[i].chunks);
+            printf("%-16s %10.0f KiB %10.0f KiB %10.0f KiB %14" PRIu64 "\n", region_names[i],
+                   kib(r->region[i].resident), kib(r->region[i].huge), kib(r->region[i].live), r->region[i].chunks);
 }
 
 /* The class with the most resident bytes of those not taken yet; REACH_CLASSES: none is left. */
@@ -92,20 +93,21 @@ static void put_classes(const struct reach *r, const struct vm_tlb_config *c, bo
     bool taken[REACH_CLASSES] = {false};
     unsigned id;
 
-    printf("\n%-16s %14s %14s %14s %14s  level 2 of %s covers, alone\n", "size class", "resident", "in huge pages", "live",
-           "2 MiB blocks", c->name);
+    printf("\n%-16s %14s %14s %14s %14s  level 2 of %s covers, alone\n", "size class", "resident", "in huge pages",
+           "live", "2 MiB blocks", c->name);
     for (unsigned i = 0; (all || i < CLASSES_SHOWN) && (id = next_class(r, taken)) < REACH_CLASSES; i++) {
         const struct reach_region *k = &r->of_class[id];
-        printf("%-16" PRIu32 " %10.0f KiB %10.0f KiB %10.0f KiB %14" PRIu64 " %7.1f %%\n", r->class_size[id], kib(k->resident),
-               kib(k->huge), kib(k->live), k->chunks, percent(reach_covered(c, 2, REACH_AS_IS, k), k->resident));
+        printf("%-16" PRIu32 " %10.0f KiB %10.0f KiB %10.0f KiB %14" PRIu64 " %7.1f %%\n", r->class_size[id],
+               kib(k->resident), kib(k->huge), kib(k->live), k->chunks,
+               percent(reach_covered(c, 2, REACH_AS_IS, k), k->resident));
     }
 }
 
 static void put_text(const struct view *v, const struct reach *r, const struct machines *m, bool classes)
 {
     printf("%s, pid %d, libvmalloc %s\n\n", v->totals.name, (int)v->pid, view_version(v));
-    printf("%.0f KiB of the heap are resident, %.0f KiB of it in huge pages%s.\n", kib(r->all.resident), kib(r->all.huge),
-           v->knows_huge ? "" : " (not known: this kernel does not tell)");
+    printf("%.0f KiB of the heap are resident, %.0f KiB of it in huge pages%s.\n", kib(r->all.resident),
+           kib(r->all.huge), v->knows_huge ? "" : " (not known: this kernel does not tell)");
     puts("Reach, not misses: nothing is known of the references that the process makes.\n");
     printf("%-12s %14s %16s\n", "pages", "entries", "would waste");
     for (unsigned p = 0; p < REACH_PAGES; p++)
@@ -241,8 +243,11 @@ static int run(const char *text, const char *preset, bool json, bool classes)
 int cmd_tlb_pid(int argc, char **argv)
 {
     static const struct option option[] = {
-        {"preset", required_argument, NULL, 'p'}, {"classes", no_argument, NULL, 'c'}, {"json", no_argument, NULL, OPT_JSON},
-        {"help", no_argument, NULL, 'h'},         {0},
+        {"preset", required_argument, NULL, 'p'},
+        {"classes", no_argument, NULL, 'c'},
+        {"json", no_argument, NULL, OPT_JSON},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     const char *preset = NULL;
     bool json = false, classes = false;

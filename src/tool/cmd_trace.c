@@ -43,7 +43,8 @@ static bool installed(const char *program)
 
     while (path && *path) {
         size_t n = strcspn(path, ":");
-        if ((size_t)snprintf(file, sizeof file, "%.*s/%s", (int)n, path, program) < sizeof file && access(file, X_OK) == 0)
+        if ((size_t)snprintf(file, sizeof file, "%.*s/%s", (int)n, path, program) < sizeof file
+            && access(file, X_OK) == 0)
             return true;
         path += n + (path[n] == ':');
     }
@@ -53,7 +54,8 @@ static bool installed(const char *program)
 /* The recorder's command line in front of the program's. */
 static char **recorder_argv(const struct recording *r, char *log_option)
 {
-    static char *const strace[] = {"strace", "-f", "-y", "-qq", "-e", "trace=%memory,%process", "-e", "signal=none", "-o"};
+    static char *const strace[] = {"strace", "-f",          "-y", "-qq", "-e", "trace=%memory,%process",
+                                   "-e",     "signal=none", "-o"};
     char *const lackey[] = {"valgrind", "-q", "--tool=lackey", "--trace-mem=yes", "--basic-counts=no", log_option};
     size_t n = r->strace ? sizeof strace / sizeof *strace : sizeof lackey / sizeof *lackey, extra = 0;
     char **argv;
@@ -177,8 +179,11 @@ static int record(struct recording *r)
 int cmd_trace(int argc, char **argv)
 {
     static const struct option option[] = {
-        {"output", required_argument, NULL, 'o'}, {"with", required_argument, NULL, 'w'},
-        {"text", no_argument, NULL, 't'},         {"help", no_argument, NULL, 'h'}, {0},
+        {"output", required_argument, NULL, 'o'},
+        {"with", required_argument, NULL, 'w'},
+        {"text", no_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     struct recording r = {0};
     const char *with = NULL;

@@ -79,9 +79,9 @@ static void take_walk(const struct peek *p, const char *root, uint64_t address, 
 static const char *leaf_bits(const struct peek *p, uint64_t e)
 {
     static const char *const fact[] = {"#PTE_PRESENT", "#PTE_HUGE", "#PTE_OUT", "#PTE_ACCESSED", "#PTE_DIRTY",
-                                       "#PTE_ZERO", "#PTE_LAZY", "#PTE_COW", "#PTE_RETURNED"};
-    static const char *const word[] = {"present", "huge", "handed-out", "accessed", "dirty", "zero", "lazily-freed", "cow",
-                                       "returned"};
+                                       "#PTE_ZERO",    "#PTE_LAZY", "#PTE_COW", "#PTE_RETURNED"};
+    static const char *const word[] = {"present", "huge",         "handed-out", "accessed", "dirty",
+                                       "zero",    "lazily-freed", "cow",        "returned"};
     static char text[128];
     size_t n = 0;
 
@@ -158,8 +158,9 @@ static const char *heap_state(const struct where *w, uint64_t owner)
 
 static const char *slab_state(const struct where *w, const struct peek_range *r)
 {
-    return r->state == peek_value(w->p, "#SLAB_CURRENT") ? "current" : r->state == peek_value(w->p, "#SLAB_FULL") ? "full"
-                                                                                                                   : "partial";
+    return r->state == peek_value(w->p, "#SLAB_CURRENT") ? "current"
+           : r->state == peek_value(w->p, "#SLAB_FULL")  ? "full"
+                                                         : "partial";
 }
 
 static bool is_in_brk(const struct where *w)
@@ -207,8 +208,9 @@ static void print_slab(const struct where *w)
     const struct peek_range *r = w->r;
     uint64_t index = (w->address - r->start) / r->block_size;
 
-    printf("slab %#" PRIx64 "-%#" PRIx64 ", %s%s; class %u: %u bytes a block, %u blocks, %u ever handed out, %u live\n", r->start,
-           r->end, slab_state(w, r), r->quiet ? ", quiet" : "", r->class_id, r->block_size, r->capacity, r->carved, r->used);
+    printf("slab %#" PRIx64 "-%#" PRIx64 ", %s%s; class %u: %u bytes a block, %u blocks, %u ever handed out, %u live\n",
+           r->start, r->end, slab_state(w, r), r->quiet ? ", quiet" : "", r->class_id, r->block_size, r->capacity,
+           r->carved, r->used);
     printf("  heap      %#" PRIx64 ", %s\n", r->owner, heap_state(w, r->owner));
     printf("  frame     descriptor at %#" PRIx64 "\n", r->descriptor);
     if (index >= r->capacity) {
@@ -245,8 +247,8 @@ static void print_text(const struct where *w)
         print_walk(w, &w->walk[i]);
     }
     if (is_in_brk(w))
-        printf("brk heap %#" PRIx64 "-%#" PRIx64 ": frame %" PRIu64 ", found by subtraction; it needs no names\n", w->s->brk_base,
-               w->s->brk_top, (w->address - w->s->brk_base) >> (peek_value(w->p, "#FRAME_SHIFT") & 63));
+        printf("brk heap %#" PRIx64 "-%#" PRIx64 ": frame %" PRIu64 ", found by subtraction; it needs no names\n",
+               w->s->brk_base, w->s->brk_top, (w->address - w->s->brk_base) >> (peek_value(w->p, "#FRAME_SHIFT") & 63));
     if (*w->mapping)
         printf("mapping  %s\n", w->mapping);
     if (!r) {
@@ -256,8 +258,9 @@ static void print_text(const struct where *w)
     if (r->kind == PEEK_SLAB)
         print_slab(w);
     else
-        printf("%s %#" PRIx64 "-%#" PRIx64 ", %" PRIu64 " bytes, offset %" PRIu64 "%s\n", peek_kind_name(r->kind), r->start,
-               r->end, r->end - r->start, w->address - r->start, r->zeroed ? ", handed out reading as zero" : "");
+        printf("%s %#" PRIx64 "-%#" PRIx64 ", %" PRIu64 " bytes, offset %" PRIu64 "%s\n", peek_kind_name(r->kind),
+               r->start, r->end, r->end - r->start, w->address - r->start,
+               r->zeroed ? ", handed out reading as zero" : "");
     size_t i = (size_t)(r - w->s->range);
     if (i > 0)
         print_neighbour("below", r - 1);

@@ -67,8 +67,8 @@ const struct vm_counts_file *counts_map(const char *path, size_t *bytes)
 bool counts_good(const struct vm_counts_file *file, size_t bytes)
 {
     return bytes >= VM_COUNTS_BYTES_MIN && file->magic == VM_COUNTS_MAGIC && file->cell_bytes == VM_COUNTS_CELL
-        && file->first_cell == VM_COUNTS_FIRST && file->cells <= (bytes - VM_COUNTS_FIRST) / VM_COUNTS_CELL
-        && file->classes == VM_COUNTS_CLASSES && file->slots == VM_COUNTS_SLOTS;
+           && file->first_cell == VM_COUNTS_FIRST && file->cells <= (bytes - VM_COUNTS_FIRST) / VM_COUNTS_CELL
+           && file->classes == VM_COUNTS_CLASSES && file->slots == VM_COUNTS_SLOTS;
 }
 
 static uint64_t cells_taken(const struct vm_counts_file *file)

@@ -6,17 +6,17 @@
 #include "base/counts.h"
 
 struct counts_class {
-    uint64_t calls, frees;        /* blocks handed out, and taken back */
-    uint64_t asked;               /* bytes asked for by these calls; those of up to 1024 bytes rounded up to 16 */
-    uint64_t live, carved;        /* blocks, at the last sample */
+    uint64_t calls, frees; /* blocks handed out, and taken back */
+    uint64_t asked;        /* bytes asked for by these calls; those of up to 1024 bytes rounded up to 16 */
+    uint64_t live, carved; /* blocks, at the last sample */
 };
 
 struct counts_sum {
-    uint64_t processes, heaps;           /* one that executed several programs counts once */
-    uint64_t calls, asked, given;        /* blocks handed out, bytes asked for, bytes handed out (but for large blocks) */
-    uint64_t frees, reallocs, failures;  /* calls */
-    uint64_t live, peak_live;            /* bytes; of several processes the largest one's */
-    bool ended;                          /* every process took its last sample at exit */
+    uint64_t processes, heaps;    /* one that executed several programs counts once */
+    uint64_t calls, asked, given; /* blocks handed out, bytes asked for, bytes handed out (but for large blocks) */
+    uint64_t frees, reallocs, failures; /* calls */
+    uint64_t live, peak_live;           /* bytes; of several processes the largest one's */
+    bool ended;                         /* every process took its last sample at exit */
     struct counts_class of[VM_COUNTS_CLASSES];
 };
 

@@ -69,10 +69,7 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static double seconds_of(struct timeval time)
-{
-    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
-}
+static double seconds_of(struct timeval time) { return (double)time.tv_sec + (double)time.tv_usec / 1e6; }
 
 /* ---- Afterwards ---- */
 
@@ -115,11 +112,12 @@ static void print_counts(const struct counts_sum *sum)
     char all[27], mallocs[27], frees[27], reallocs[27], live[40];
 
     dprintf(STDERR_FILENO, "libvmalloc: calls      %s (malloc %s, free %s%s, realloc %s)\n",
-            grouped(sum->calls + sum->frees + sum->reallocs, all), grouped(sum->calls, mallocs), sum->ended ? "" : "about ",
-            grouped(sum->frees, frees), grouped(sum->reallocs, reallocs));
+            grouped(sum->calls + sum->frees + sum->reallocs, all), grouped(sum->calls, mallocs),
+            sum->ended ? "" : "about ", grouped(sum->frees, frees), grouped(sum->reallocs, reallocs));
     dprintf(STDERR_FILENO, "libvmalloc: peak live  %s\n", bytes_text(sum->peak_live, live));
     if (sum->processes > 1)
-        dprintf(STDERR_FILENO, "libvmalloc: processes  %" PRIu64 " (calls are sums over them, peak live is the largest one's)\n",
+        dprintf(STDERR_FILENO,
+                "libvmalloc: processes  %" PRIu64 " (calls are sums over them, peak live is the largest one's)\n",
                 sum->processes);
 }
 
@@ -193,20 +191,11 @@ static void parse_arguments(int argc, char **argv, struct request *request)
 
     while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
         switch (option) {
-        case 'p':
-            request->preload = optarg;
-            break;
-        case 's':
-            request->summary = true;
-            break;
-        case 'j':
-            request->json = optarg;
-            break;
-        case 'n':
-            request->counts = false;
-            break;
-        default:
-            exit(EXIT_OURS);
+        case 'p': request->preload = optarg; break;
+        case 's': request->summary = true; break;
+        case 'j': request->json = optarg; break;
+        case 'n': request->counts = false; break;
+        default: exit(EXIT_OURS);
         }
     }
     if (optind == argc)

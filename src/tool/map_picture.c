@@ -28,7 +28,10 @@ static const struct share share[] = {
 
 static const char *const verdict_colour[BLOCK_VERDICTS] = {"#cccccc", "#2ca02c", "#d1495b", "none"};
 
-static uint64_t share_of(const struct block *b, size_t i) { return *(const uint64_t *)((const char *)b + share[i].offset); }
+static uint64_t share_of(const struct block *b, size_t i)
+{
+    return *(const uint64_t *)((const char *)b + share[i].offset);
+}
 
 static void put_escaped(FILE *out, const char *text)
 {
@@ -41,7 +44,8 @@ static void put_escaped(FILE *out, const char *text)
 
 static void put_rect(FILE *out, double x, double y, double width, double height, const char *colour)
 {
-    fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>", x, y, width, height, colour);
+    fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>", x, y, width, height,
+            colour);
 }
 
 static void put_block(FILE *out, const struct block *b, double x, double y)
@@ -62,8 +66,10 @@ static void put_block(FILE *out, const struct block *b, double x, double y)
         put_rect(out, x, y + CELL_HEIGHT - done, CELL_WIDTH - 2, height, share[i].colour);
     }
     if (b->huge)
-        fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"black\" stroke-width=\"1.5\"/>",
-                x, y, CELL_WIDTH - 2, CELL_HEIGHT);
+        fprintf(
+            out,
+            "<rect x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"black\" stroke-width=\"1.5\"/>",
+            x, y, CELL_WIDTH - 2, CELL_HEIGHT);
     put_rect(out, x, y + CELL_HEIGHT + 1, CELL_WIDTH - 2, FOOT, verdict_colour[b->verdict]);
     fputs("</g>\n", out);
 }
@@ -103,9 +109,11 @@ void blocks_svg(FILE *out, const struct blocks *b, const char *title, unsigned w
 
     for (size_t i = 0; i < b->count; i++)
         rows += new_row(b, i, width);
-    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%zu\" "
-                 "font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"10\" y=\"16\" font-size=\"13\">",
-            LEFT + columns * CELL_WIDTH + 10, TOP + rows * ROW + 10);
+    fprintf(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%zu\" "
+        "font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"10\" y=\"16\" font-size=\"13\">",
+        LEFT + columns * CELL_WIDTH + 10, TOP + rows * ROW + 10);
     put_escaped(out, title);
     fputs("</text>\n", out);
     put_legend(out);
@@ -115,8 +123,8 @@ void blocks_svg(FILE *out, const struct blocks *b, const char *title, unsigned w
         row += new_row(b, i, width);
         y = TOP + (double)(row - 1) * ROW;
         if (new_row(b, i, width))
-            fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%" PRIx64 "</text>\n", LEFT - 6, y + CELL_HEIGHT - 4,
-                    (uint64_t)(number / width * width << BLOCK_SHIFT));
+            fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%" PRIx64 "</text>\n", LEFT - 6,
+                    y + CELL_HEIGHT - 4, (uint64_t)(number / width * width << BLOCK_SHIFT));
         put_block(out, &b->block[i], LEFT + (double)(number % width) * CELL_WIDTH, y);
     }
     fputs("</svg>\n", out);
@@ -140,7 +148,8 @@ void blocks_html(FILE *out, const struct blocks *b, const char *title, unsigned 
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>", out);
     put_escaped(out, title);
     fputs("</title>\n<style>body{font-family:sans-serif;margin:1em}td{text-align:right;padding:0 8px}"
-          "td:first-child{text-align:left}svg g:hover{opacity:.6}</style></head><body>\n", out);
+          "td:first-child{text-align:left}svg g:hover{opacity:.6}</style></head><body>\n",
+          out);
     blocks_svg(out, b, title, width);
     put_table(out, b);
     fputs("</body></html>\n", out);

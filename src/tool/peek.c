@@ -27,7 +27,8 @@ bool peek_read(const struct peek *p, uint64_t address, void *to, size_t bytes)
     if (p->core)
         return peek_core_read(p->core, address, to, bytes);
     for (size_t done = 0; done < bytes;) {
-        struct iovec here = {(char *)to + done, bytes - done}, there = {(void *)(uintptr_t)(address + done), bytes - done};
+        struct iovec here = {(char *)to + done, bytes - done},
+                     there = {(void *)(uintptr_t)(address + done), bytes - done};
         ssize_t got = process_vm_readv(p->pid, &here, 1, &there, 1, 0);
         if (got <= 0)
             return false;
@@ -101,7 +102,8 @@ static bool take_table(struct peek *p, uint64_t address, size_t fact_bytes)
         memcpy(&f, raw, sizeof f);
         if (f.name[0] == '\0')
             return true;
-        struct vm_fact *more = memchr(f.name, '\0', sizeof f.name) ? realloc(p->fact, (p->facts + 1) * sizeof *more) : NULL;
+        struct vm_fact *more = memchr(f.name, '\0', sizeof f.name) ? realloc(p->fact, (p->facts + 1) * sizeof *more)
+                                                                   : NULL;
         if (!more)
             return false;
         p->fact = more;
@@ -125,7 +127,8 @@ static void scan(const struct peek *p, uint64_t start, uint64_t end, struct sear
     static char piece[SCAN_BYTES];
     uint64_t self;
 
-    for (uint64_t at = vm_align_up(start, VM_BLOCK_ALIGN); at < end && s->count < BLOCKS_MAX; at += SCAN_BYTES - SCAN_OVERLAP) {
+    for (uint64_t at = vm_align_up(start, VM_BLOCK_ALIGN); at < end && s->count < BLOCKS_MAX;
+         at += SCAN_BYTES - SCAN_OVERLAP) {
         size_t bytes = vm_min(end - at, SCAN_BYTES);
         errno = 0;
         if (!peek_read(p, at, piece, bytes)) {
@@ -168,8 +171,9 @@ static bool search_process(struct peek *p, struct search *s, char *error)
     }
     while (fgets(line, sizeof line, maps)) {
         any = true;
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64, &start, &end, rights, &offset, &major, &minor,
-                   &inode) == 7
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64, &start, &end, rights, &offset,
+                   &major, &minor, &inode)
+                == 7
             && inode != 0 && rights[0] == 'r' && rights[1] == 'w' && rights[3] == 'p')
             scan(p, start, end, s);
     }
@@ -215,12 +219,12 @@ static bool read_block(struct peek *p, const struct search *s, char *error)
         if (!peek_read(p, s->found[i], &b, sizeof b))
             return cannot(p, error, "its exported block cannot be read");
         if (b.format != VM_BLOCK_FORMAT) {
-            snprintf(error, PEEK_ERROR_MAX, "%s: its libvmalloc exports format %u, and this command reads format %u", p->what,
-                     b.format, (unsigned)VM_BLOCK_FORMAT);
+            snprintf(error, PEEK_ERROR_MAX, "%s: its libvmalloc exports format %u, and this command reads format %u",
+                     p->what, b.format, (unsigned)VM_BLOCK_FORMAT);
             return false;
         }
         bool good = b.bytes >= sizeof b && b.fact_bytes >= sizeof(struct vm_fact) && b.fact_bytes <= FACT_BYTES_MAX
-            && b.tables <= VM_BLOCK_TABLES;
+                    && b.tables <= VM_BLOCK_TABLES;
         for (uint32_t t = 0; good && t < b.tables && b.table[t]; t++)
             good = take_table(&candidate, (uintptr_t)b.table[t], b.fact_bytes);
         if (!good) {
@@ -267,7 +271,8 @@ static bool open_core(struct peek *p, char *error)
     p->pid = peek_core_pid(p->core);
     for (size_t i = 0; peek_core_data(p->core, i, &start, &end); i++)
         scan(p, start, end, &s);
-    return s.count > 0 ? read_block(p, &s, error) : cannot(p, error, "no exported block of libvmalloc in this core file");
+    return s.count > 0 ? read_block(p, &s, error)
+                       : cannot(p, error, "no exported block of libvmalloc in this core file");
 }
 
 struct peek *peek_open(const char *what, char error[PEEK_ERROR_MAX])

@@ -20,11 +20,11 @@
 
 struct peek_core;
 struct peek {
-    pid_t pid;               /* of the process; of a core file the one that it was, or 0 */
-    struct peek_core *core;  /* NULL: a live process */
-    char what[256];          /* as the user named it */
-    uint64_t block;          /* address of the block there */
-    char version[16];        /* of the library there */
+    pid_t pid;              /* of the process; of a core file the one that it was, or 0 */
+    struct peek_core *core; /* NULL: a live process */
+    char what[256];         /* as the user named it */
+    uint64_t block;         /* address of the block there */
+    char version[16];       /* of the library there */
     struct vm_fact *fact;
     size_t facts;
 };
@@ -53,18 +53,18 @@ bool peek_option_text(const struct peek *p, const char *name, char *text, size_t
 /* ---- A snapshot: what every part of the heap is ---- */
 
 enum peek_kind {
-    PEEK_SLAB,         /* 1 to 8 frames of the brk heap or a zone, cut into blocks */
-    PEEK_FRAME_DIRTY,  /* one free frame that holds pages: `resident` bytes from its start, as far as is known */
-    PEEK_FRAME_CLEAN,  /* free frames, one or more in a row, that hold no pages */
-    PEEK_FRAME_FLIGHT, /* frames between free and slab at this moment */
-    PEEK_EXTENT_LIVE,  /* a large block */
-    PEEK_EXTENT_WARM,  /* freed just now, kept as it is for a request of its size */
-    PEEK_EXTENT_DIRTY, /* free, holds pages */
-    PEEK_EXTENT_CLEAN, /* free, holds no pages */
+    PEEK_SLAB,          /* 1 to 8 frames of the brk heap or a zone, cut into blocks */
+    PEEK_FRAME_DIRTY,   /* one free frame that holds pages: `resident` bytes from its start, as far as is known */
+    PEEK_FRAME_CLEAN,   /* free frames, one or more in a row, that hold no pages */
+    PEEK_FRAME_FLIGHT,  /* frames between free and slab at this moment */
+    PEEK_EXTENT_LIVE,   /* a large block */
+    PEEK_EXTENT_WARM,   /* freed just now, kept as it is for a request of its size */
+    PEEK_EXTENT_DIRTY,  /* free, holds pages */
+    PEEK_EXTENT_CLEAN,  /* free, holds no pages */
     PEEK_EXTENT_FLIGHT, /* changing its state at this moment */
-    PEEK_METADATA,     /* a chunk of descriptors and tables */
-    PEEK_MEM_MAP,      /* the reservation of the brk heap's descriptors; only what it needs holds pages */
-    PEEK_FOREIGN,      /* inside the brk heap's bounds, but not ours: somebody else moved the break */
+    PEEK_METADATA,      /* a chunk of descriptors and tables */
+    PEEK_MEM_MAP,       /* the reservation of the brk heap's descriptors; only what it needs holds pages */
+    PEEK_FOREIGN,       /* inside the brk heap's bounds, but not ours: somebody else moved the break */
     PEEK_KINDS
 };
 const char *peek_kind_name(enum peek_kind kind); /* "slab", "free frame, dirty" ... */
@@ -79,20 +79,21 @@ struct peek_range {
     uint32_t capacity;   /* slab: blocks; the tail behind the last one is end - start - capacity * block_size */
     uint32_t carved;     /* slab: blocks ever given life; those above were never touched */
     uint32_t used;       /* slab: blocks handed out, or on their way home as a message */
-    uint64_t absent;     /* slab: bit i: its pages went back, unit i of them, and free blocks begin there; see peek_unit_bytes() */
-    uint8_t class_id;    /* slab */
-    uint8_t state;       /* slab: enum vm_slab_state */
-    bool quiet;          /* slab: known to be kept though it may be empty */
-    bool zeroed;         /* extent: reads as zero (live: since it was handed out) */
+    uint64_t
+        absent; /* slab: bit i: unit i of its pages went back, and free blocks begin there; see peek_unit_bytes() */
+    uint8_t class_id; /* slab */
+    uint8_t state;    /* slab: enum vm_slab_state */
+    bool quiet;       /* slab: known to be kept though it may be empty */
+    bool zeroed;      /* extent: reads as zero (live: since it was handed out) */
 };
 
 enum peek_heap_state { PEEK_HEAP_LIVE, PEEK_HEAP_IDLE, PEEK_HEAP_SHARED };
 struct peek_heap {
     uint64_t address;
     enum peek_heap_state state;
-    uint64_t quiet_bytes;              /* what its quiet slabs hold */
-    uint64_t slabs, carved, used;      /* count; bytes; bytes */
-    uint64_t outbox_boxes;             /* boxes in which it holds back blocks of other heaps */
+    uint64_t quiet_bytes;         /* what its quiet slabs hold */
+    uint64_t slabs, carved, used; /* count; bytes; bytes */
+    uint64_t outbox_boxes;        /* boxes in which it holds back blocks of other heaps */
 };
 
 struct peek_snapshot {

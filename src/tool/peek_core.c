@@ -97,7 +97,8 @@ static void read_notes(struct peek_core *c, uint64_t offset, uint64_t bytes)
 
     for (uint64_t at = 0; all && read_at(c, offset, all, bytes) && at + sizeof n <= bytes;) {
         memcpy(&n, all + at, sizeof n);
-        uint64_t data = at + sizeof n + ((uint64_t)n.n_namesz + 3) / 4 * 4, next = data + ((uint64_t)n.n_descsz + 3) / 4 * 4;
+        uint64_t data = at + sizeof n + ((uint64_t)n.n_namesz + 3) / 4 * 4,
+                 next = data + ((uint64_t)n.n_descsz + 3) / 4 * 4;
         if (data > bytes || n.n_descsz > bytes - data)
             break;
         if (n.n_type == NT_PRSTATUS && c->pid == 0 && n.n_descsz >= PID_OFFSET + 4) {
@@ -124,8 +125,8 @@ static bool take_segment(struct peek_core *c, const Elf64_Phdr *ph, char *error)
         return true;
     if (!in_file(c, ph->p_offset, ph->p_filesz)) {
         snprintf(error, PEEK_ERROR_MAX,
-                 "truncated core file: the part for %#" PRIx64 " ends at byte %" PRIu64 ", the file at %" PRIu64, ph->p_vaddr,
-                 ph->p_offset + ph->p_filesz, c->length);
+                 "truncated core file: the part for %#" PRIx64 " ends at byte %" PRIu64 ", the file at %" PRIu64,
+                 ph->p_vaddr, ph->p_offset + ph->p_filesz, c->length);
         return false;
     }
     if (ph->p_type == PT_NOTE) {
@@ -134,8 +135,8 @@ static bool take_segment(struct peek_core *c, const Elf64_Phdr *ph, char *error)
     }
     if (ph->p_vaddr + ph->p_filesz < ph->p_vaddr)
         return say(error, "damaged core file: a segment passes the end of the address space");
-    c->segment[c->segments++] =
-        (struct segment){ph->p_vaddr, ph->p_vaddr + ph->p_filesz, ph->p_offset, (ph->p_flags & PF_W) != 0};
+    c->segment[c->segments++] = (struct segment){ph->p_vaddr, ph->p_vaddr + ph->p_filesz, ph->p_offset,
+                                                 (ph->p_flags & PF_W) != 0};
     return true;
 }
 

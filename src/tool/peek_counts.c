@@ -11,8 +11,8 @@ static struct vm_counts_file *copy_area(const struct peek *p, uint64_t address, 
 {
     struct vm_counts_file head;
 
-    if (!peek_read(p, address, &head, sizeof head) || head.first_cell != VM_COUNTS_FIRST || head.cell_bytes != VM_COUNTS_CELL
-        || head.next == 0 || head.cells > AREA_MAX / VM_COUNTS_CELL)
+    if (!peek_read(p, address, &head, sizeof head) || head.first_cell != VM_COUNTS_FIRST
+        || head.cell_bytes != VM_COUNTS_CELL || head.next == 0 || head.cells > AREA_MAX / VM_COUNTS_CELL)
         return NULL;
     uint64_t taken = vm_min(head.next - 1, head.cells);
     *bytes = vm_max(VM_COUNTS_FIRST + taken * VM_COUNTS_CELL, VM_COUNTS_BYTES_MIN);
@@ -46,8 +46,8 @@ bool peek_counts(const struct peek *p, struct vm_figures *now, struct counts_sum
     if (!copy)
         return false;
     uint64_t offset = process - area, number = (offset - VM_COUNTS_FIRST) / VM_COUNTS_CELL + 1;
-    bool good = counts_good(copy, bytes) && offset >= VM_COUNTS_FIRST && (offset - VM_COUNTS_FIRST) % VM_COUNTS_CELL == 0
-        && number <= copy->cells;
+    bool good = counts_good(copy, bytes) && offset >= VM_COUNTS_FIRST
+                && (offset - VM_COUNTS_FIRST) % VM_COUNTS_CELL == 0 && number <= copy->cells;
     if (good) {
         put_live(copy, (void *)((char *)copy + offset), now);
         counts_sum(copy, number, sum);

@@ -10,14 +10,15 @@
 #include <string.h>
 
 #define TRIES 4
-#define CHUNKS_MAX ((size_t)1 << 22)         /* of metadata */
+#define CHUNKS_MAX ((size_t)1 << 22) /* of metadata */
 #define ZONES_MAX ((size_t)1 << 20)
 #define HEAPS_MAX ((size_t)1 << 20)
-#define ZONE_BYTES_MAX ((uint64_t)1 << 42)   /* of heap in one zone */
-#define COPY_MAX ((uint64_t)1 << 36)         /* bytes of descriptors; of a core file no more than it has */
-#define SLACK (64 * VM_MIB)                  /* metadata that may be mapped while we count it */
-#define DESCRIPTOR_MAX 8192                  /* bytes of one */
+#define ZONE_BYTES_MAX ((uint64_t)1 << 42) /* of heap in one zone */
+#define COPY_MAX ((uint64_t)1 << 36)       /* bytes of descriptors; of a core file no more than it has */
+#define SLACK (64 * VM_MIB)                /* metadata that may be mapped while we count it */
+#define DESCRIPTOR_MAX 8192                /* bytes of one */
 
+/* clang-format off */
 /* The fields that a snapshot needs, by struct. */
 #define FIELDS(X) \
     X(page, held) X(page, state) X(page, bias) X(page, absent) X(page, carved) X(page, owner) X(page, role) X(page, class_id) \
@@ -33,6 +34,7 @@
     X(EXTENT_LIVE) X(EXTENT_WARM) X(EXTENT_DIRTY) X(EXTENT_CLEAN) X(EXTENT_FLIGHT) X(HEAP_IDLE) X(HEAP_SHARED) \
     X(PAGE_SHIFT) X(PGTAB_BITS) X(LEVELS_LOW) X(LEVELS_HIGH) X(PTE_PRESENT) X(PTE_LEAF) X(PTE_KIND_SHIFT) X(PTE_KIND_MASK) \
     X(PTE_NUMBER_SHIFT) X(PTE_ALIGN_SHIFT) X(KIND_EXTENT)
+/* clang-format on */
 
 struct field {
     uint32_t offset, size;
@@ -93,10 +95,10 @@ static bool check_layout(const struct peek *p, const struct layout *l, char *err
     STRUCTS(X)
 #undef X
     good = good && l->FRAME_SHIFT >= 12 && l->FRAME_SHIFT <= 21 && l->CHUNK_SHIFT > l->FRAME_SHIFT
-        && l->CHUNK_SHIFT - l->FRAME_SHIFT <= 5 && l->PAGE_SHIFT >= 12 && l->PAGE_SHIFT <= 16 && l->PGTAB_BITS > 0
-        && l->PGTAB_BITS <= 13 && l->LEVELS_LOW > 0 && l->LEVELS_LOW < l->LEVELS_HIGH && l->LEVELS_HIGH <= 8
-        && l->PAGE_SHIFT + l->PGTAB_BITS * l->LEVELS_HIGH <= 64 && l->PTE_NUMBER_SHIFT < 64 && l->PTE_ALIGN_SHIFT < 64
-        && l->PTE_KIND_SHIFT < 64;
+           && l->CHUNK_SHIFT - l->FRAME_SHIFT <= 5 && l->PAGE_SHIFT >= 12 && l->PAGE_SHIFT <= 16 && l->PGTAB_BITS > 0
+           && l->PGTAB_BITS <= 13 && l->LEVELS_LOW > 0 && l->LEVELS_LOW < l->LEVELS_HIGH && l->LEVELS_HIGH <= 8
+           && l->PAGE_SHIFT + l->PGTAB_BITS * l->LEVELS_HIGH <= 64 && l->PTE_NUMBER_SHIFT < 64
+           && l->PTE_ALIGN_SHIFT < 64 && l->PTE_KIND_SHIFT < 64;
     if (!good)
         snprintf(error, PEEK_ERROR_MAX, "%s: its exported block is damaged: sizes that cannot be", p->what);
     return good;
@@ -245,14 +247,17 @@ static bool read_zone(const struct taking *t, uint64_t address, struct zone *z)
 
     if (!peek_read(t->p, address, raw, l->size_of_zone))
         return false;
-    *z = (struct zone){get(raw, l->zone_base), get(raw, l->zone_top), get(raw, l->zone_map), get(raw, l->zone_chunks),
-                       get(raw, l->zone_span), get(raw, l->zone_next)};
+    *z = (struct zone){get(raw, l->zone_base),   get(raw, l->zone_top),  get(raw, l->zone_map),
+                       get(raw, l->zone_chunks), get(raw, l->zone_span), get(raw, l->zone_next)};
     return z->span <= ZONE_BYTES_MAX && z->base <= UINT64_MAX - ZONE_BYTES_MAX && z->top >= z->base
-        && z->top - z->base <= z->span && z->base % ((uint64_t)1 << l->CHUNK_SHIFT) == 0
-        && z->top % ((uint64_t)1 << l->FRAME_SHIFT) == 0;
+           && z->top - z->base <= z->span && z->base % ((uint64_t)1 << l->CHUNK_SHIFT) == 0
+           && z->top % ((uint64_t)1 << l->FRAME_SHIFT) == 0;
 }
 
-static uint64_t zone_frames(const struct taking *t, const struct zone *z) { return (z->top - z->base) >> t->l.FRAME_SHIFT; }
+static uint64_t zone_frames(const struct taking *t, const struct zone *z)
+{
+    return (z->top - z->base) >> t->l.FRAME_SHIFT;
+}
 
 static uint64_t zone_chunks(const struct taking *t, const struct zone *z)
 {
@@ -322,8 +327,8 @@ static uint64_t frame_resident(const struct layout *l, const unsigned char *chun
 }
 
 /* One frame that begins no slab. */
-static void take_frame(struct taking *t, const unsigned char *page, const unsigned char *chunk, unsigned frame, uint64_t start,
-                       bool *ours)
+static void take_frame(struct taking *t, const unsigned char *page, const unsigned char *chunk, unsigned frame,
+                       uint64_t start, bool *ours)
 {
     const struct layout *l = &t->l;
     uint64_t end = start + ((uint64_t)1 << l->FRAME_SHIFT);
@@ -484,7 +489,9 @@ static void take_heaps(struct taking *t)
         uint64_t state = get(h, l->heap_state);
         struct peek_heap *to = &s->heap[s->heaps++];
         *to = (struct peek_heap){.address = address, .quiet_bytes = get(h, l->heap_quiet_bytes)};
-        to->state = state == l->HEAP_IDLE ? PEEK_HEAP_IDLE : state == l->HEAP_SHARED ? PEEK_HEAP_SHARED : PEEK_HEAP_LIVE;
+        to->state = state == l->HEAP_IDLE     ? PEEK_HEAP_IDLE
+                    : state == l->HEAP_SHARED ? PEEK_HEAP_SHARED
+                                              : PEEK_HEAP_LIVE;
         for (uint32_t i = 0; i + l->size_of_outbox <= l->heap_out.size; i += (uint32_t)l->size_of_outbox)
             to->outbox_boxes += get(h + l->heap_out.offset + i, l->outbox_head) != 0;
     }
@@ -510,8 +517,9 @@ static void sum_heaps(struct taking *t)
     for (size_t i = 0; by_address && i < s->ranges; i++) {
         const struct peek_range *r = &s->range[i];
         struct peek_heap key = {.address = r->owner}, *wanted = &key;
-        struct peek_heap **found =
-            r->kind == PEEK_SLAB ? bsearch(&wanted, by_address, s->heaps, sizeof wanted, heap_by_address) : NULL;
+        struct peek_heap **found = r->kind == PEEK_SLAB
+                                       ? bsearch(&wanted, by_address, s->heaps, sizeof wanted, heap_by_address)
+                                       : NULL;
         if (!found)
             continue;
         (*found)->slabs++;
@@ -548,8 +556,9 @@ static void sort_ranges(struct peek_snapshot *s)
 #define WATCHED 9
 static void read_counters(const struct peek *p, uint64_t value[WATCHED])
 {
-    static const char *const name[WATCHED] = {"&used_frames", "&dirty_frames", "&clean_frames", "&live_bytes", "&dirty_bytes",
-                                              "&clean_bytes", "&live_count",   "&heaps",        "&meta_chunks"};
+    static const char *const name[WATCHED] = {"&used_frames", "&dirty_frames", "&clean_frames",
+                                              "&live_bytes",  "&dirty_bytes",  "&clean_bytes",
+                                              "&live_count",  "&heaps",        "&meta_chunks"};
     for (unsigned i = 0; i < WATCHED; i++)
         peek_root(p, name[i], &value[i]);
 }
@@ -631,8 +640,18 @@ const struct peek_range *peek_range_at(const struct peek_snapshot *s, uint64_t a
 const char *peek_kind_name(enum peek_kind kind)
 {
     static const char *const name[PEEK_KINDS] = {
-        "slab", "free frame, dirty", "free frames, clean", "frames in flight", "large block", "freed large block, warm",
-        "free extent, dirty", "free extent, clean", "extent in flight", "metadata", "mem_map", "not ours",
+        "slab",
+        "free frame, dirty",
+        "free frames, clean",
+        "frames in flight",
+        "large block",
+        "freed large block, warm",
+        "free extent, dirty",
+        "free extent, clean",
+        "extent in flight",
+        "metadata",
+        "mem_map",
+        "not ours",
     };
     return name[kind];
 }

@@ -46,8 +46,8 @@ bool peek_tlb(const struct peek *p, const struct peek_snapshot *s, struct peek_t
         return false;
     for (size_t i = 0; i < s->heaps; i++)
         if (read_word(p, s->heap[i].address + in_heap->value, &feed) && feed != 0
-            && read_word(p, feed + turn->value, &generation) && generation == now && read_word(p, feed + model->value, &tlb)
-            && peek_read(p, tlb + counts->value, &c, sizeof c))
+            && read_word(p, feed + turn->value, &generation) && generation == now
+            && read_word(p, feed + model->value, &tlb) && peek_read(p, tlb + counts->value, &c, sizeof c))
             add(sum, &c);
     sum->references = sum->l1_hits + sum->l2_hits + sum->misses;
     read_preset(p, sum);

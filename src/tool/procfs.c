@@ -31,7 +31,8 @@ bool procfs_parse_mapping(const char *line, struct procfs_mapping *m)
 
     memset(m, 0, sizeof *m);
     if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %" SCNu64 "%n", &m->start, &m->end, m->perms,
-               &m->offset, &inode, &at) != 5
+               &m->offset, &inode, &at)
+            != 5
         || at == 0 || m->start >= m->end)
         return false;
     line += at;
@@ -157,7 +158,8 @@ bool procfs_maps_equal(const struct procfs_maps *a, const struct procfs_maps *b)
         return false;
     for (size_t i = 0; i < a->count; i++) {
         const struct procfs_mapping *x = &a->mapping[i], *y = &b->mapping[i];
-        if (x->start != y->start || x->end != y->end || strcmp(x->perms, y->perms) != 0 || strcmp(x->path, y->path) != 0)
+        if (x->start != y->start || x->end != y->end || strcmp(x->perms, y->perms) != 0
+            || strcmp(x->path, y->path) != 0)
             return false;
     }
     return true;
@@ -393,8 +395,12 @@ int procfs_pages_open(pid_t pid, struct procfs_pages *p)
 {
     char path[PATH_ROOM];
     struct scan_region region;
-    struct scan_arg arg = {.size = sizeof arg, .end = page_size(), .vec = (uintptr_t)&region, .vec_len = 1,
-                           .category_anyof_mask = SCAN_PRESENT, .return_mask = SCAN_PRESENT};
+    struct scan_arg arg = {.size = sizeof arg,
+                           .end = page_size(),
+                           .vec = (uintptr_t)&region,
+                           .vec_len = 1,
+                           .category_anyof_mask = SCAN_PRESENT,
+                           .return_mask = SCAN_PRESENT};
 
     snprintf(path, sizeof path, "/proc/%d/pagemap", (int)pid);
     p->fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -471,7 +477,11 @@ int procfs_pages_read(struct procfs_pages *p, uint64_t start, uint64_t end, stru
         return procfs_pages_words(p, start, end, runs);
     while (start < end) {
         struct scan_arg arg = {
-            .size = sizeof arg, .start = start, .end = end, .vec = (uintptr_t)region, .vec_len = SCAN_REGIONS,
+            .size = sizeof arg,
+            .start = start,
+            .end = end,
+            .vec = (uintptr_t)region,
+            .vec_len = SCAN_REGIONS,
             .category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
             .return_mask = SCAN_PRESENT | SCAN_SWAPPED | SCAN_ZERO | SCAN_HUGE | SCAN_FILE,
         };
@@ -483,7 +493,8 @@ int procfs_pages_read(struct procfs_pages *p, uint64_t start, uint64_t end, stru
                 return -ENOMEM;
         if (n < SCAN_REGIONS)
             break;
-        start = region[n - 1].end; /* not walk_end: Linux leaves there where its own buffer of 512 regions was full last */
+        start =
+            region[n - 1].end; /* not walk_end: Linux leaves there where its own buffer of 512 regions was full last */
     }
     return 0;
 }
@@ -498,7 +509,8 @@ int procfs_pages_words(struct procfs_pages *p, uint64_t start, uint64_t end, str
         ssize_t got = pread(p->fd, word, want, (off_t)(at * sizeof *word));
         if (got < 0)
             return -errno;
-        if (got < (ssize_t)sizeof *word) /* past the end of the address space, the process is gone, or it is no pagemap */
+        if (got
+            < (ssize_t)sizeof *word) /* past the end of the address space, the process is gone, or it is no pagemap */
             return -ENODATA;
         for (size_t i = 0; i < (size_t)got / sizeof *word; i++, at++)
             if (procfs_runs_add(runs, at * page, (at + 1) * page, flags_of_word(word[i])) != 0)

@@ -14,10 +14,10 @@ struct procfs_mapping {
     char perms[5]; /* "rw-p" */
     char *path;    /* "" when anonymous; "[heap]" and the like */
     uint64_t rss, anonymous, shared, private_, private_dirty, lazy_free, anon_huge, swap;
-    bool is_file;             /* has an inode, that is, backed by a file or shared memory */
-    bool not_forked;          /* VM_DONTCOPY or VM_WIPEONFORK: a child does not get its pages */
-    bool is_special;          /* VM_PFNMAP, VM_IO: pages that no RSS counts */
-    bool may_be_huge;         /* THPeligible */
+    bool is_file;     /* has an inode, that is, backed by a file or shared memory */
+    bool not_forked;  /* VM_DONTCOPY or VM_WIPEONFORK: a child does not get its pages */
+    bool is_special;  /* VM_PFNMAP, VM_IO: pages that no RSS counts */
+    bool may_be_huge; /* THPeligible */
 };
 
 struct procfs_maps {

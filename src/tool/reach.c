@@ -45,7 +45,8 @@ struct counting {
 
 static void count_run(struct reach *r, struct counting *next, uint64_t start, uint64_t end, bool huge)
 {
-    r->what_if[REACH_AS_IS].pages += huge ? units(start, end, M2_SHIFT, &next->huge) : units(start, end, K4_SHIFT, &next->small);
+    r->what_if[REACH_AS_IS].pages += huge ? units(start, end, M2_SHIFT, &next->huge)
+                                          : units(start, end, K4_SHIFT, &next->small);
     r->what_if[REACH_4K].pages += (end - start) >> K4_SHIFT;
     r->what_if[REACH_64K].pages += units(start, end, K64_SHIFT, &next->k64);
     r->what_if[REACH_2M].pages += units(start, end, M2_SHIFT, &next->m2);
@@ -109,7 +110,8 @@ uint64_t reach_of_level(const struct vm_tlb_config *c, unsigned level, enum reac
     return entries(array_for(c, level, VM_TLB_SMALL)) << (page == REACH_64K ? K64_SHIFT : K4_SHIFT);
 }
 
-uint64_t reach_covered(const struct vm_tlb_config *c, unsigned level, enum reach_page page, const struct reach_region *region)
+uint64_t reach_covered(const struct vm_tlb_config *c, unsigned level, enum reach_page page,
+                       const struct reach_region *region)
 {
     if (page != REACH_AS_IS)
         return vm_min(reach_of_level(c, level, page), region->resident);

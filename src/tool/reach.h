@@ -20,8 +20,8 @@ struct reach_what_if {
 struct reach_region {
     uint64_t resident, huge;
     uint64_t live;
-    uint64_t chunks;         /* of 2 MiB that hold some of it */
-    uint64_t huge_chunks;    /* ... as huge pages */
+    uint64_t chunks;          /* of 2 MiB that hold some of it */
+    uint64_t huge_chunks;     /* ... as huge pages */
     uint64_t last, last_huge; /* chunks counted last, plus 1 */
 };
 
@@ -37,7 +37,8 @@ void reach_make(const struct view *v, struct reach *r);
 
 /* Bytes of a region that the level (1, 2) maps at best: as it is, the huge pages first, or in pages of one size.  A 64 KiB
    page takes an entry for small ones. */
-uint64_t reach_covered(const struct vm_tlb_config *c, unsigned level, enum reach_page page, const struct reach_region *region);
+uint64_t reach_covered(const struct vm_tlb_config *c, unsigned level, enum reach_page page,
+                       const struct reach_region *region);
 
 /* Bytes that a whole level maps with pages of one size; not for REACH_AS_IS. */
 uint64_t reach_of_level(const struct vm_tlb_config *c, unsigned level, enum reach_page page);

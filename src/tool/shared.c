@@ -36,7 +36,7 @@ static bool is_mapped(pid_t pid, const struct stat *st)
     while (!found && fgets(line, sizeof line, maps)) {
         any = true;
         found = sscanf(line, "%*x-%*x %*s %*x %*x:%*x %" SCNu64, &inode) == 1 && inode == st->st_ino
-            && strstr(line, VM_SHARE_PATH);
+                && strstr(line, VM_SHARE_PATH);
     }
     bool closed = !any && ferror(maps);
     fclose(maps);
@@ -69,7 +69,7 @@ bool shared_read(pid_t pid, struct vm_share_page *page, char error[SHARED_ERROR_
     if (fd < 0)
         return say(error, path, strerror(errno));
     bool sound = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == geteuid() || geteuid() == 0)
-        && (st.st_mode & 022) == 0 && read_whole(fd, page);
+                 && (st.st_mode & 022) == 0 && read_whole(fd, page);
     close(fd);
     if (!sound || memcmp(page->magic, VM_SHARE_MAGIC, sizeof page->magic) != 0 || page->pid != (uint64_t)pid)
         return say(error, path, "not a page that share=1 publishes, or damaged");

@@ -15,8 +15,8 @@
 #define STILL_SHARE 256           /* RSS may drift by that share ... */
 #define STILL_BYTES (64 * VM_KIB) /* ... or by that much, and the look counts as one moment */
 #define LIBRARY_NAME "/libvmalloc.so"
-#define PAUSE 10000               /* microseconds between looks */
-#define SEALS_MAX 512             /* of blocks of a page and more in one slab */
+#define PAUSE 10000   /* microseconds between looks */
+#define SEALS_MAX 512 /* of blocks of a page and more in one slab */
 
 /* What one walk carries along. */
 struct walk {
@@ -291,8 +291,8 @@ uint64_t view_uncovered(const struct view *v, const struct procfs_mapping *m, si
 
     hint = 0;
     for (; next < v->count && v->piece[next].start < m->end; next++)
-        covered += procfs_runs_bytes(&v->runs, vm_max(v->piece[next].start, m->start), vm_min(v->piece[next].end, m->end),
-                                     PROCFS_PRESENT, &hint);
+        covered += procfs_runs_bytes(&v->runs, vm_max(v->piece[next].start, m->start),
+                                     vm_min(v->piece[next].end, m->end), PROCFS_PRESENT, &hint);
     if (!v->has_pages)
         all = vm_max(m->rss, covered);
     return all - covered;
@@ -443,7 +443,10 @@ static struct view *open_view(const char *command, pid_t pid, bool heap, bool sh
 }
 
 struct view *view_open(const char *command, pid_t pid) { return open_view(command, pid, true, false); }
-struct view *view_open_shared(const char *command, pid_t pid, bool only) { return open_view(command, pid, !only, true); }
+struct view *view_open_shared(const char *command, pid_t pid, bool only)
+{
+    return open_view(command, pid, !only, true);
+}
 
 void view_close(struct view *v)
 {

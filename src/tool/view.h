@@ -38,17 +38,17 @@ struct view_piece {
 
 struct view {
     pid_t pid;
-    struct peek *peek;         /* NULL: the heap could not be read, there are no pieces, see `shared` */
+    struct peek *peek;            /* NULL: the heap could not be read, there are no pieces, see `shared` */
     struct vm_share_page *shared; /* what the program published, of view_open_shared(); else NULL */
     struct procfs_totals totals;
-    struct procfs_maps maps;   /* with the figures of smaps */
+    struct procfs_maps maps; /* with the figures of smaps */
     struct procfs_pages pages;
-    struct procfs_runs runs;   /* pages of all mappings in which pieces lie */
-    struct view_piece *piece;  /* by address */
+    struct procfs_runs runs;  /* pages of all mappings in which pieces lie */
+    struct view_piece *piece; /* by address */
     size_t count, room;
     bool has_pages; /* pagemap could be read; else no shares: resident is not known by piece */
     bool knows_huge;
-    bool moved;  /* mappings changed in every look */
+    bool moved;    /* mappings changed in every look */
     int64_t drift; /* bytes: RSS after the look less RSS before it */
 };
 

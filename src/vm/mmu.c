@@ -80,7 +80,9 @@ static void change(uintptr_t base, size_t bytes, struct vm_pgtab_change c)
     faults.mapped_twice += c.fill ? c.found : 0;
 }
 
-#define STATE (VM_PTE_PRESENT | VM_PTE_OUT | VM_PTE_ACCESSED | VM_PTE_DIRTY | VM_PTE_ZERO | VM_PTE_LAZY | VM_PTE_COW | VM_PTE_RETURNED)
+#define STATE \
+    (VM_PTE_PRESENT | VM_PTE_OUT | VM_PTE_ACCESSED | VM_PTE_DIRTY | VM_PTE_ZERO | VM_PTE_LAZY | VM_PTE_COW \
+     | VM_PTE_RETURNED)
 
 /* Indexed by enum vm_mmu_event. */
 static const struct vm_pgtab_change effect[VM_MMU_EVENTS] = {
@@ -130,11 +132,13 @@ void vm_mmu_page_moved(uintptr_t from, size_t from_bytes, uintptr_t to, size_t t
         last = vm_pgtab_run(&pages, from + done, &run) & ~(VM_PTE_LEAF | VM_PTE_HUGE);
         run = vm_min(run, from_bytes - done);
         change(from + done, run, effect[VM_MMU_UNMAPPED]);
-        change(to + done, vm_min(run, to_bytes - vm_min(done, to_bytes)), (struct vm_pgtab_change){.set = last, .fill = true});
+        change(to + done, vm_min(run, to_bytes - vm_min(done, to_bytes)),
+               (struct vm_pgtab_change){.set = last, .fill = true});
     }
     if (to_bytes > from_bytes)
         change(to + from_bytes, to_bytes - from_bytes,
-               (struct vm_pgtab_change){.set = (last & VM_PTE_OWNER_MASK) | VM_PTE_ZERO | VM_PTE_OUT | VM_PTE_PRESENT, .fill = true});
+               (struct vm_pgtab_change){.set = (last & VM_PTE_OWNER_MASK) | VM_PTE_ZERO | VM_PTE_OUT | VM_PTE_PRESENT,
+                                        .fill = true});
     leave(entered);
 }
 
@@ -143,7 +147,8 @@ void vm_mmu_page_carved(uintptr_t first, size_t blocks, size_t size)
     bool entered = enter();
 
     change(first, blocks * size, effect[VM_MMU_OUT]);
-    if (size <= (size_t)1 << VM_PAGE_SHIFT) /* up to where the last one starts: its rest, on one page more, is not written */
+    if (size
+        <= (size_t)1 << VM_PAGE_SHIFT) /* up to where the last one starts: its rest, on one page more, is not written */
         change(first, (blocks - 1) * size + 1, effect[VM_MMU_TOUCHED]);
     else
         for (size_t i = 0; i < blocks; i++)

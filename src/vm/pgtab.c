@@ -266,7 +266,7 @@ static bool each_level(vm_pte entry, unsigned level, uintptr_t base, vm_pgtab_vi
 bool vm_pgtab_each(struct vm_pgtab *t, vm_pgtab_visitor *f, void *ctx)
 {
     return (t->low == 0 || each_level(t->low, VM_PGTAB_LEVELS_LOW, 0, f, ctx))
-        && (t->high == 0 || each_level(t->high, VM_PGTAB_LEVELS_HIGH, 0, f, ctx));
+           && (t->high == 0 || each_level(t->high, VM_PGTAB_LEVELS_HIGH, 0, f, ctx));
 }
 
 vm_pte vm_pgtab_run(const struct vm_pgtab *t, uintptr_t address, size_t *bytes)

@@ -26,7 +26,9 @@ struct vm_pgtab {
     unsigned tables; /* tables in use */
 };
 
+/* clang-format off */
 #define VM_PGTAB_INIT {0, 0, NULL, 0, 0}
+/* clang-format on */
 
 /* Gives the tree a zeroed, page-aligned table to use later. */
 void vm_pgtab_give(struct vm_pgtab *t, struct vm_table *table);

@@ -79,6 +79,9 @@ VM_INLINE enum vm_kind vm_pte_kind(vm_pte e)
 }
 
 /* The same of a leaf of the complete shadow, present or not. */
-VM_INLINE enum vm_kind vm_pte_owner_kind(vm_pte e) { return (enum vm_kind)((e & VM_PTE_KIND_MASK) >> VM_PTE_KIND_SHIFT); }
+VM_INLINE enum vm_kind vm_pte_owner_kind(vm_pte e)
+{
+    return (enum vm_kind)((e & VM_PTE_KIND_MASK) >> VM_PTE_KIND_SHIFT);
+}
 
 #endif

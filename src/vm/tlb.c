@@ -26,7 +26,7 @@
 #define KEY_GLOBAL ((uint64_t)1 << 16)
 #define KEY_SIZE_SHIFT 17
 #define KEY_PAGE_SHIFT 19
-#define KEY_KIND ((uint64_t)7 << 16) /* size, global */
+#define KEY_KIND ((uint64_t)7 << 16)         /* size, global */
 #define KEY_WHERE (~(KEY_ASID | KEY_GLOBAL)) /* page and size */
 
 #define PRINTS 16 /* are compared at a time */
@@ -111,7 +111,10 @@ static inline uint64_t match_8(const uint8_t *print, uint32_t p)
     word = ~(((word & BYTES_7F) + BYTES_7F) | word | BYTES_7F); /* 0x80 where the byte is 0 */
     return (word >> 7) * 0x0102040810204080u >> 56;
 }
-static inline uint64_t match_16(const uint8_t *print, uint32_t p) { return match_8(print, p) | match_8(print + 8, p) << 8; }
+static inline uint64_t match_16(const uint8_t *print, uint32_t p)
+{
+    return match_8(print, p) | match_8(print + 8, p) << 8;
+}
 #endif
 
 /* The way in the set, or NONE. */
@@ -237,9 +240,10 @@ static size_t array_bytes(const struct vm_tlb_geometry *g)
 {
     size_t entries = (size_t)g->sets * g->ways, prints = (size_t)g->sets * vm_align_up(g->ways, PRINTS);
 
-    return entries == 0 ? 0
-                        : vm_align_up(entries * 16 + entries * sizeof(struct ring) + g->sets * sizeof(uint16_t) + prints,
-                                      VM_CACHE_LINE);
+    return entries == 0
+               ? 0
+               : vm_align_up(entries * 16 + entries * sizeof(struct ring) + g->sets * sizeof(uint16_t) + prints,
+                             VM_CACHE_LINE);
 }
 
 static char *array_init(struct array *a, const struct vm_tlb_geometry *g, char *memory)
@@ -544,7 +548,10 @@ static bool goes_range(const struct flush *f, uint64_t key)
 
     return ((key & KEY_GLOBAL) || (key & KEY_ASID) == f->asid) && f->from >> shift <= page && page <= f->last >> shift;
 }
-static bool goes_asid(const struct flush *f, uint64_t key) { return !(key & KEY_GLOBAL) && (key & KEY_ASID) == f->asid; }
+static bool goes_asid(const struct flush *f, uint64_t key)
+{
+    return !(key & KEY_GLOBAL) && (key & KEY_ASID) == f->asid;
+}
 static bool goes_non_global(const struct flush *f, uint64_t key)
 {
     (void)f;
@@ -743,7 +750,8 @@ static bool set_is_good(const struct array *a, uint32_t set, uint64_t *live, uin
             return false;
         if (print[way]) {
             uint64_t page = key[way] >> KEY_PAGE_SHIFT;
-            if (set_of(a, page) != set || print_of(page) != print[way] || find(a, set, print[way], key[way] & ~KEY_GLOBAL) != way)
+            if (set_of(a, page) != set || print_of(page) != print[way]
+                || find(a, set, print[way], key[way] & ~KEY_GLOBAL) != way)
                 return false;
             live[key[way] >> KEY_SIZE_SHIFT & 3]++;
             *globals += !!(key[way] & KEY_GLOBAL);

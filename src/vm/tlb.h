@@ -17,7 +17,7 @@
 #define VM_TLB_SIZES 3  /* page sizes: small, large, giant; usually 4 KiB, 2 MiB, 1 GiB */
 #define VM_TLB_ARRAYS 3 /* on each level */
 #define VM_TLB_LEVELS 2
-#define VM_TLB_WALK_LEVELS 5  /* of page tables; level 1 is the last one */
+#define VM_TLB_WALK_LEVELS 5 /* of page tables; level 1 is the last one */
 #define VM_TLB_ASID_BITS 16
 #define VM_TLB_ENTRIES_MAX 65534 /* of one array */
 
@@ -57,14 +57,14 @@ enum vm_tlb_flush {
 struct vm_tlb_counts {
     uint64_t hits[VM_TLB_LEVELS][VM_TLB_SIZES];
     uint64_t walks[VM_TLB_SIZES];
-    uint64_t walk_reads;                         /* page-table entries read by all walks */
+    uint64_t walk_reads;                          /* page-table entries read by all walks */
     uint64_t walk_cache_hits[VM_TLB_WALK_LEVELS]; /* walks that began below the entry of this level */
     uint64_t evictions[VM_TLB_LEVELS];
     uint64_t flushes[VM_TLB_FLUSH_KINDS];
     uint64_t flushed[VM_TLB_FLUSH_KINDS]; /* entries of both levels that they dropped */
 };
 
-struct vm_tlb; /* in the caller's memory */
+struct vm_tlb;                                  /* in the caller's memory */
 extern VM_HIDDEN struct vm_fact vm_tlb_facts[]; /* for other processes */
 
 /* Can it be built?  0, or -EINVAL and in *why a few words (constant text). */

@@ -15,9 +15,11 @@
 #define G1 (1u << VM_TLB_GIANT)
 
 /* Entries and ways as the sources give them; FULL: fully associative. */
+/* clang-format off */
 #define A(entries, w, takes) {.sets = (entries) / (w), .ways = (w), .sizes = (takes)}
 #define FULL(entries, takes) {.sets = 1, .ways = (entries), .sizes = (takes)}
 #define CACHE(entries, w) {.sets = (entries) / (w), .ways = (w)}
+/* clang-format on */
 
 #define X86_64 .shift = {12, 21, 30}, .walk_levels = 4, .walk_shift = {12, 21, 30, 39, 48}
 #define INTEL_WALK_CACHES .walk_cache = {{0}, CACHE(32, 4), CACHE(4, 4), CACHE(2, 2), CACHE(2, 2)}
