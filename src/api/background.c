@@ -78,17 +78,16 @@ static void look_at_pressure(struct pressure *p)
     VM_STORE(&vm_limits.pressed, pressed);
 }
 
-/* The heaps are asked for what they have only under strain and when nothing else is left: it costs them something. */
+/* The heaps are asked for what they have only under strain and when nothing else is left: it costs them something.  What
+   they give ages like all that is kept; to return it here would take what the program freed meanwhile, too. */
 static void look(uint64_t decay_ns)
 {
     if (vm_limit_strained())
         vm_heaps_collect();
     vm_frames_age(decay_ns);
     vm_extents_age(decay_ns);
-    if (vm_frames_kept() + vm_extents_kept() == 0) {
+    if (vm_frames_kept() + vm_extents_kept() == 0)
         vm_heaps_collect();
-        vm_frames_keep(0);
-    }
 }
 
 static void *run(void *arg)
