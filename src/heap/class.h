@@ -36,4 +36,12 @@ VM_INLINE unsigned vm_class_of(size_t n)
    no small request. */
 unsigned vm_class_of_aligned(size_t n, size_t align);
 
+/* The class that serves n bytes at a multiple of align; 0: it is for an extent. */
+VM_INLINE unsigned vm_class_for(size_t n, size_t align)
+{
+    if (n >= VM_SMALL_LIMIT)
+        return 0;
+    return align <= VM_BLOCK_MIN ? vm_class_of(n) : vm_class_of_aligned(n, align);
+}
+
 #endif

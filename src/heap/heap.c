@@ -130,15 +130,9 @@ static VM_COLD void ease_strain(void)
         vm_frames_keep(0);
 }
 
-/* 0: it is for an extent. */
-static unsigned class_for(size_t n, size_t align)
-{
-    return n >= VM_SMALL_LIMIT ? 0 : align <= VM_BLOCK_MIN ? vm_class_of(n) : vm_class_of_aligned(n, align);
-}
-
 static void *try_alloc(size_t n, size_t align, bool zero)
 {
-    unsigned class_id = class_for(n, align);
+    unsigned class_id = vm_class_for(n, align);
 
     if (n > PTRDIFF_MAX)
         return NULL;
@@ -155,7 +149,7 @@ void *vm_heap_alloc(size_t n, size_t align, bool zero)
     void *p = try_alloc(n, align, zero);
 
     if (VM_UNLIKELY(!p)) {
-        unsigned class_id = class_for(n, align);
+        unsigned class_id = vm_class_for(n, align);
         vm_limit_note_failure(class_id == 0 ? n : vm_classes[class_id].frames * VM_FRAME_BYTES);
     }
     return p;

@@ -59,9 +59,7 @@ VM_INLINE void *vm_tap_hit(struct vm_tap *tap, size_t n)
 /* The same for the others. */
 VM_INLINE void *vm_tap_class_hit(struct vm_tap *tap, size_t n, size_t align)
 {
-    unsigned class_id = n >= VM_SMALL_LIMIT     ? 0
-                        : align <= VM_BLOCK_MIN ? vm_class_of(n)
-                                                : vm_class_of_aligned(n, align);
+    unsigned class_id = vm_class_for(n, align);
     void *p = vm_slab_hit(tap->current[class_id]);
 
     if (VM_LIKELY(p != NULL))

@@ -226,7 +226,7 @@ void vm_heaps_collect(void)
 
     if (mine) {
         vm_lock_outer(&mine->lock);
-        quiesce(mine);
+        vm_slabs_park(mine);
         vm_slabs_return(mine);
         vm_unlock(&mine->lock);
     }

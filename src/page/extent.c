@@ -836,7 +836,6 @@ size_t vm_extents_age(uint64_t decay_ns)
 }
 
 size_t vm_extents_kept(void) { return VM_LOAD(&dirty_bytes); }
-size_t vm_extents_held(void) { return vm_extents_kept() + VM_LOAD(&live_bytes); }
 size_t vm_extents_used(void) { return VM_LOAD(&live_bytes); }
 
 void vm_extents_settle(void)

@@ -73,10 +73,9 @@ bool vm_extents_trim(void);
 size_t vm_extents_keep(size_t bytes);
 size_t vm_extents_age(uint64_t decay_ns);
 
-/* Bytes of free extents that hold pages, and these with the live ones; without a lock. */
+/* Bytes of free extents that hold pages, and of live ones; without a lock. */
 size_t vm_extents_kept(void);
-size_t vm_extents_held(void);
-size_t vm_extents_used(void); /* bytes of live ones, the same way */
+size_t vm_extents_used(void);
 
 /* Returns what is kept beyond its share of live extents, whatever credit it has earned. */
 void vm_extents_settle(void);

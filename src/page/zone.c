@@ -718,7 +718,6 @@ void vm_frames_set_growth(size_t bytes)
 }
 
 size_t vm_frames_kept(void) { return VM_LOAD(&dirty_frames) * VM_FRAME_BYTES; }
-size_t vm_frames_held(void) { return vm_frames_kept() + VM_LOAD(&used_frames) * VM_FRAME_BYTES; }
 
 void vm_frames_break(uintptr_t base)
 {

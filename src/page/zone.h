@@ -68,9 +68,8 @@ void vm_frames_set_growth(size_t bytes);
 size_t vm_frames_keep(size_t bytes);
 size_t vm_frames_age(uint64_t decay_ns);
 
-/* Bytes of free frames that are kept, and these with the ones in use; without a lock. */
+/* Bytes of free frames that are kept; without a lock. */
 size_t vm_frames_kept(void);
-size_t vm_frames_held(void);
 
 /* Pages of the slab at the address are about to go back to the system: see page/huge.h. */
 void vm_frames_break(uintptr_t base);
