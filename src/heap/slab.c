@@ -257,7 +257,7 @@ static uint64_t free_units(const struct vm_page *slab, const struct vm_block *li
 
     for (const struct vm_block *b = list; b != VM_BLOCK_END; b = b->next) {
         if (!vm_is_sealed(b))
-            vm_fatal("free(): free block %p was written to after it was freed", (const void *)b);
+            vm_fatal("free block %p was written to after it was freed", (const void *)b);
         add_free(free_bytes, unit, (uintptr_t)b - slab->start, (uintptr_t)b - slab->start + slab->size);
     }
     for (uint64_t left = slab->absent; left; left &= left - 1) {

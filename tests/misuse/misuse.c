@@ -533,6 +533,20 @@ __attribute__((noinline)) static void written(size_t n, int place, unsigned char
 	free(before), free(after);
 }
 
+/* Found when the pages of a partly used slab are about to go back. */
+static void written_before_trim(void)
+{
+	static char *blocks[200];
+	for (int i = 0; i < 200; i++)
+		blocks[i] = get(1000);
+	for (int i = 0; i < 200; i++)
+		if (i % 20 != 0)
+			free(blocks[i]);
+	say("EXPECT libvmalloc: free block 0x%lx was written to after it was freed\n", address(blocks[30]));
+	memset(hide(blocks[30]), 0x41, 1000);
+	malloc_trim(0);
+}
+
 /* ---- nothing wrong: nothing said ---- */
 
 static void no_misuse(void)
@@ -661,6 +675,10 @@ static void every_case(void)
 						_exit(UNNOTICED);
 					}
 				}
+	if (found("written_before_trim", 0)) {
+		written_before_trim();
+		_exit(UNNOTICED);
+	}
 	if (found("no_misuse", 0)) {
 		no_misuse();
 		_exit(0);
