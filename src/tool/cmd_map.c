@@ -26,10 +26,10 @@ static const char usage[] =
     "      --svg FILE     a picture\n"
     "      --html FILE    a self-contained page; the pointer on a block shows its figures\n"
     "  -w, --width N      N blocks a line (64: a line is 128 MiB)\n"
-    "      --json         JSON instead of text; bytes\n"
+    "  -j, --json         JSON instead of text; bytes\n"
     "  -h, --help         this\n";
 
-enum { OPT_JSON = 256, OPT_SVG, OPT_HTML };
+enum { OPT_SVG = 256, OPT_HTML };
 
 struct request {
     const char *pid, *svg, *html;
@@ -202,17 +202,18 @@ static int put_all(const struct request *r, const struct view *v, const struct b
 
 static int run(const struct request *r)
 {
-    pid_t pid = view_parse_pid(r->pid);
+    pid_t pid;
     struct blocks blocks;
+    int status = view_take_pid(name, r->pid, &pid);
 
-    if (!pid)
-        return tool_usage(name, "'%s' is no process id", r->pid);
+    if (status != TOOL_OK)
+        return status;
     struct view *v = view_open(name, pid);
     if (!v)
         return TOOL_FAILED;
-    int error = blocks_make(v, &blocks), status;
+    int error = blocks_make(v, &blocks);
     if (error)
-        status = tool_failed(name, "pid %d: %s", (int)pid, strerror(-error));
+        status = view_failed(name, pid, error);
     else
         status = put_all(r, v, &blocks);
     blocks_free(&blocks);
@@ -235,18 +236,18 @@ int cmd_map(int argc, char **argv)
 {
     static const struct option option[] = {
         {"svg", required_argument, NULL, OPT_SVG}, {"html", required_argument, NULL, OPT_HTML},
-        {"width", required_argument, NULL, 'w'},   {"json", no_argument, NULL, OPT_JSON},
+        {"width", required_argument, NULL, 'w'},   {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},          {0},
     };
     struct request r = {.width = WIDTH};
     int c, status;
 
     opterr = 0;
-    while ((c = getopt_long(argc, argv, ":w:h", option, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":w:jh", option, NULL)) != -1) {
         switch (c) {
         case OPT_SVG: r.svg = optarg; break;
         case OPT_HTML: r.html = optarg; break;
-        case OPT_JSON: r.json = true; break;
+        case 'j': r.json = true; break;
         case 'w':
             if ((status = take_width(&r, optarg)) != TOOL_OK)
                 return status;

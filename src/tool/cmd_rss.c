@@ -1,6 +1,5 @@
 /* vmalloc rss: why is the RSS of a process what it is?  This file has the command line and the two forms of output;
    account.c has the arithmetic. */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,10 +21,8 @@ static const char usage[] =
     "  -m, --mappings   every mapping that is not the heap's\n"
     "  -s, --shared     from what the program publishes with VMALLOC_OPTIONS=share=1; taken by itself where the system\n"
     "                   forbids to read the program's memory\n"
-    "      --json       JSON instead of text; bytes\n"
+    "  -j, --json       JSON instead of text; bytes\n"
     "  -h, --help       this\n";
-
-enum { OPT_JSON = 256 };
 
 static double kib(uint64_t bytes) { return (double)bytes / VM_KIB; }
 
@@ -224,18 +221,19 @@ static void put_json(const struct view *v, const struct account *a)
 
 static int run(const char *text, bool json, bool mappings, bool shared)
 {
-    pid_t pid = view_parse_pid(text);
+    pid_t pid;
     struct account account;
+    int status = view_take_pid(name, text, &pid);
 
-    if (!pid)
-        return tool_usage(name, "'%s' is no process id", text);
+    if (status != TOOL_OK)
+        return status;
     struct view *v = view_open_shared(name, pid, shared);
     if (!v)
         return TOOL_FAILED;
     int error = account_make(v, true, &account);
     if (error) {
         view_close(v);
-        return tool_failed(name, "pid %d: %s", (int)pid, strerror(-error));
+        return view_failed(name, pid, error);
     }
     if (json)
         put_json(v, &account);
@@ -251,7 +249,7 @@ int cmd_rss(int argc, char **argv)
     static const struct option option[] = {
         {"mappings", no_argument, NULL, 'm'},
         {"shared", no_argument, NULL, 's'},
-        {"json", no_argument, NULL, OPT_JSON},
+        {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -259,11 +257,11 @@ int cmd_rss(int argc, char **argv)
     int c;
 
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "msh", option, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "msjh", option, NULL)) != -1) {
         switch (c) {
         case 'm': mappings = true; break;
         case 's': shared = true; break;
-        case OPT_JSON: json = true; break;
+        case 'j': json = true; break;
         case 'h': fputs(usage, stdout); return TOOL_OK;
         default: return tool_usage(name, "'%s' is no option", argv[optind - 1]);
         }

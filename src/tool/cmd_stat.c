@@ -1,4 +1,4 @@
-/* vmalloc stat: the account of a running process's heap, or a core file's: as text, JSON, or for Prometheus.  Reads the
+/* vmalloc stat: the account of running processes' heaps, or core files': as text, JSON, or for Prometheus.  Reads each
    process from outside (peek.h) and /proc/PID/stat; the process does nothing for it. */
 #include <errno.h>
 #include <getopt.h>
@@ -19,10 +19,11 @@
 static const char *const name = "stat";
 
 static const char usage[] =
-    "usage: vmalloc stat [OPTIONS] PID|CORE\n"
+    "usage: vmalloc stat [OPTIONS] PID|CORE...\n"
     "\n"
     "Says how much memory a program that runs with libvmalloc has in use, in slack, kept and for itself.  The program is\n"
-    "neither stopped nor slowed, and needs no preparation.  CORE is a core file of such a program.\n"
+    "neither stopped nor slowed, and needs no preparation.  CORE is a core file of such a program.  Several are reported one\n"
+    "after the other, in JSON as an array; one that cannot be read costs a line on stderr and status 1, not the others.\n"
     "\n"
     "  -c, --classes      a table by size class\n"
     "  -s, --shared       what the program itself publishes with VMALLOC_OPTIONS=share=1; taken by itself where the system\n"
@@ -51,6 +52,12 @@ struct stat {
     struct peek_tlb tlb;
     bool moved;
     unsigned odd;
+};
+
+/* What was asked for and could be read. */
+struct stats {
+    struct stat *of;
+    size_t count;
 };
 
 /* ---- Reading ---- */
@@ -347,43 +354,55 @@ static void json_classes(struct vm_sim_json *j, const struct stat *st)
     vm_sim_json_end(j, ']');
 }
 
-static void print_json(const struct stat *st)
+static void json_process(struct vm_sim_json *j, const struct stat *st)
 {
-    struct vm_sim_json j = {.out = stdout};
     const struct vm_figures *f = &st->f;
 
-    vm_sim_json_begin(&j, NULL, '{');
-    vm_sim_json_number(&j, "pid", (uint64_t)st->pid);
-    vm_sim_json_string(&j, "command", st->process.known ? st->process.command : NULL);
-    vm_sim_json_string(&j, "version", st->version);
-    vm_sim_json_string(&j, "source", st->source);
-    vm_sim_json_double(&j, "age_seconds", st->age);
-    vm_sim_json_bool(&j, "moved", st->moved);
-    vm_sim_json_number(&j, "left_out", st->odd);
-#define FIGURE(figure, help) vm_sim_json_number(&j, #figure, f->figure);
+    vm_sim_json_begin(j, NULL, '{');
+    vm_sim_json_number(j, "pid", (uint64_t)st->pid);
+    vm_sim_json_string(j, "command", st->process.known ? st->process.command : NULL);
+    vm_sim_json_string(j, "version", st->version);
+    vm_sim_json_string(j, "source", st->source);
+    vm_sim_json_double(j, "age_seconds", st->age);
+    vm_sim_json_bool(j, "moved", st->moved);
+    vm_sim_json_number(j, "left_out", st->odd);
+#define FIGURE(figure, help) vm_sim_json_number(j, #figure, f->figure);
 #include "report/figures.def"
 #undef FIGURE
-    vm_sim_json_double(&j, "fragmentation_ratio", fragmentation(f));
+    vm_sim_json_double(j, "fragmentation_ratio", fragmentation(f));
     if (st->process.known) {
-        vm_sim_json_number(&j, "process_resident_bytes", st->process.rss_bytes);
-        vm_sim_json_number(&j, "process_minor_faults_total", st->process.minor_faults);
-        vm_sim_json_number(&j, "process_major_faults_total", st->process.major_faults);
+        vm_sim_json_number(j, "process_resident_bytes", st->process.rss_bytes);
+        vm_sim_json_number(j, "process_minor_faults_total", st->process.minor_faults);
+        vm_sim_json_number(j, "process_major_faults_total", st->process.major_faults);
     }
     if (st->counted) {
-#define CALLS(metric, field, help) vm_sim_json_number(&j, metric, st->calls.field);
+#define CALLS(metric, field, help) vm_sim_json_number(j, metric, st->calls.field);
         CALLS_LIST
 #undef CALLS
-        vm_sim_json_double(&j, "rounding_ratio", rounding(&st->calls));
-        vm_sim_json_number(&j, "peak_live_bytes", st->calls.peak_live);
+        vm_sim_json_double(j, "rounding_ratio", rounding(&st->calls));
+        vm_sim_json_number(j, "peak_live_bytes", st->calls.peak_live);
     }
     if (st->modelled) {
-        vm_sim_json_string(&j, "tlb_preset", st->tlb.preset);
-#define TLB(metric, field, help) vm_sim_json_number(&j, metric, st->tlb.field);
+        vm_sim_json_string(j, "tlb_preset", st->tlb.preset);
+#define TLB(metric, field, help) vm_sim_json_number(j, metric, st->tlb.field);
         TLB_LIST
 #undef TLB
     }
-    json_classes(&j, st);
-    vm_sim_json_end(&j, '}');
+    json_classes(j, st);
+    vm_sim_json_end(j, '}');
+}
+
+/* array: also of one, or none. */
+static void print_json(const struct stats *all, bool array)
+{
+    struct vm_sim_json j = {.out = stdout};
+
+    if (array)
+        vm_sim_json_begin(&j, NULL, '[');
+    for (size_t i = 0; i < all->count; i++)
+        json_process(&j, &all->of[i]);
+    if (array)
+        vm_sim_json_end(&j, ']');
 }
 
 /* ---- Prometheus ---- */
@@ -398,101 +417,161 @@ static void print_label(const char *text)
             putchar(*text >= ' ' && *text < 0x7f ? *text : '_');
 }
 
-static void print_metric(const struct stat *st, const char *metric, const char *type, const char *help, double value)
+static void print_header(const char *metric, const char *type, const char *help)
 {
-    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s %s\nvmalloc_%s{pid=\"%d\",command=\"", metric, help, metric, type,
-           metric, (int)st->pid);
-    print_label(st->process.command);
-    printf("\"} %.17g\n", value);
+    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s %s\n", metric, help, metric, type);
 }
 
-static void print_class_sample(const struct stat *st, const char *metric, const char *class, uint64_t value)
+/* Up to the label class, if there is one. */
+static void print_labels(const struct stat *st, const char *metric)
 {
     printf("vmalloc_%s{pid=\"%d\",command=\"", metric, (int)st->pid);
     print_label(st->process.command);
-    printf("\",class=\"%s\"} %" PRIu64 "\n", class, value);
+    putchar('"');
 }
 
-static void print_class_metric(const struct stat *st, const char *metric, const char *help, size_t field)
+/* A metric's samples stand together, behind one header: of those processes `st` for which `known` holds. */
+#define METRIC(all, metric, type, help, known, value) \
+    do { \
+        bool headed = false; \
+        for (const struct stat *st = (all)->of; st < (all)->of + (all)->count; st++) { \
+            if (!(known)) \
+                continue; \
+            if (!headed) \
+                print_header(metric, type, help); \
+            headed = true; \
+            print_labels(st, metric); \
+            printf("} %.17g\n", (double)(value)); \
+        } \
+    } while (0)
+
+static void print_class_sample(const struct stat *st, const char *metric, const char *class, uint64_t value)
 {
-    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s gauge\n", metric, help, metric);
-    for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++) {
-        const struct vm_figures_class *c = &st->f.of_class[i];
-        char label[24];
-        if (!c->slabs)
-            continue;
-        snprintf(label, sizeof label, "%" PRIu64, c->block_bytes);
-        print_class_sample(st, metric, label, *(const uint64_t *)((const char *)c + field));
-    }
+    print_labels(st, metric);
+    printf(",class=\"%s\"} %" PRIu64 "\n", class, value);
 }
 
-static void print_class_calls(const struct stat *st, const char *metric, const char *help, size_t field)
+static void print_class_metric(const struct stats *all, const char *metric, const char *help, size_t field)
 {
-    printf("# HELP vmalloc_%s %s\n# TYPE vmalloc_%s counter\n", metric, help, metric);
-    for (unsigned i = 0; i < VM_COUNTS_CLASSES; i++) {
-        const struct vm_figures_class *c = &st->f.of_class[i];
-        char label[24] = "large";
-        if (st->calls.of[i].calls == 0)
-            continue;
-        if (i > 0)
+    print_header(metric, "gauge", help);
+    for (size_t k = 0; k < all->count; k++)
+        for (unsigned i = 0; i < VM_FIGURES_CLASSES; i++) {
+            const struct vm_figures_class *c = &all->of[k].f.of_class[i];
+            char label[24];
+            if (!c->slabs)
+                continue;
             snprintf(label, sizeof label, "%" PRIu64, c->block_bytes);
-        print_class_sample(st, metric, label, *(const uint64_t *)((const char *)&st->calls.of[i] + field));
-    }
+            print_class_sample(&all->of[k], metric, label, *(const uint64_t *)((const char *)c + field));
+        }
 }
 
-static void print_prometheus(const struct stat *st)
+static void print_class_calls(const struct stats *all, const char *metric, const char *help, size_t field)
 {
-#define FIGURE(figure, help) print_metric(st, #figure, "gauge", help, (double)st->f.figure);
+    bool headed = false;
+
+    for (size_t k = 0; k < all->count; k++)
+        for (unsigned i = 0; i < VM_COUNTS_CLASSES && all->of[k].counted; i++) {
+            const struct counts_class *c = &all->of[k].calls.of[i];
+            char label[24] = "large";
+            if (c->calls == 0)
+                continue;
+            if (i > 0)
+                snprintf(label, sizeof label, "%" PRIu64, all->of[k].f.of_class[i].block_bytes);
+            if (!headed)
+                print_header(metric, "counter", help);
+            headed = true;
+            print_class_sample(&all->of[k], metric, label, *(const uint64_t *)((const char *)c + field));
+        }
+}
+
+static void print_prometheus(const struct stats *all)
+{
+    if (all->count == 0)
+        return;
+#define FIGURE(figure, help) METRIC(all, #figure, "gauge", help, true, st->f.figure);
 #include "report/figures.def"
 #undef FIGURE
-    print_metric(st, "fragmentation_ratio", "gauge", "share of live, freed and kept bytes that is not live",
-                 fragmentation(&st->f));
-    print_metric(st, "age_seconds", "gauge", "time since these figures were taken", st->age);
-    if (st->process.known) {
-        print_metric(st, "process_resident_bytes", "gauge", "resident set of the whole process",
-                     (double)st->process.rss_bytes);
-        print_metric(st, "process_minor_faults_total", "counter", "page faults that read nothing",
-                     (double)st->process.minor_faults);
-        print_metric(st, "process_major_faults_total", "counter", "page faults that read from a disk",
-                     (double)st->process.major_faults);
-    }
-#define CLASS(metric, field, help) print_class_metric(st, metric, help, offsetof(struct vm_figures_class, field))
+    METRIC(all, "fragmentation_ratio", "gauge", "share of live, freed and kept bytes that is not live", true,
+           fragmentation(&st->f));
+    METRIC(all, "age_seconds", "gauge", "time since these figures were taken", true, st->age);
+    METRIC(all, "process_resident_bytes", "gauge", "resident set of the whole process", st->process.known,
+           st->process.rss_bytes);
+    METRIC(all, "process_minor_faults_total", "counter", "page faults that read nothing", st->process.known,
+           st->process.minor_faults);
+    METRIC(all, "process_major_faults_total", "counter", "page faults that read from a disk", st->process.known,
+           st->process.major_faults);
+#define CLASS(metric, field, help) print_class_metric(all, metric, help, offsetof(struct vm_figures_class, field))
     CLASS("class_slabs", slabs, "slabs of the size class");
     CLASS("class_slab_bytes", slab_bytes, "bytes in slabs of the size class");
     CLASS("class_live_blocks", live_blocks, "blocks of the size class handed out");
     CLASS("class_free_blocks", free_blocks, "freed blocks of the size class");
 #undef CLASS
-    if (st->modelled) {
-#define TLB(metric, field, help) print_metric(st, metric, "counter", help, (double)st->tlb.field);
-        TLB_LIST
+#define TLB(metric, field, help) METRIC(all, metric, "counter", help, st->modelled, st->tlb.field);
+    TLB_LIST
 #undef TLB
-    }
-    if (!st->counted)
-        return;
-#define CALLS(metric, field, help) print_metric(st, metric, "counter", help, (double)st->calls.field);
+#define CALLS(metric, field, help) METRIC(all, metric, "counter", help, st->counted, st->calls.field);
     CALLS_LIST
 #undef CALLS
-    print_metric(st, "rounding_ratio", "gauge", "share of the small blocks handed out that was not asked for",
-                 rounding(&st->calls));
-    print_metric(st, "peak_live_bytes", "gauge", "live bytes at the peak, as sampled by the program",
-                 (double)st->calls.peak_live);
-    print_class_calls(st, "class_calls_total", "blocks of the size class handed out",
+    METRIC(all, "rounding_ratio", "gauge", "share of the small blocks handed out that was not asked for", st->counted,
+           rounding(&st->calls));
+    METRIC(all, "peak_live_bytes", "gauge", "live bytes at the peak, as sampled by the program", st->counted,
+           st->calls.peak_live);
+    print_class_calls(all, "class_calls_total", "blocks of the size class handed out",
                       offsetof(struct counts_class, calls));
-    print_class_calls(st, "class_frees_total", "blocks of the size class taken back",
+    print_class_calls(all, "class_frees_total", "blocks of the size class taken back",
                       offsetof(struct counts_class, frees));
 }
 
 /* ---- The command line ---- */
+
+/* The same process twice would be the same sample twice, which Prometheus refuses. */
+static bool is_known(const struct stats *all, pid_t pid)
+{
+    for (size_t i = 0; pid && i < all->count; i++)
+        if (all->of[i].pid == pid)
+            return true;
+    return false;
+}
+
+/* What was asked for; status: of the last that failed. */
+static int read_each(char **what, int count, bool shared, struct stats *all)
+{
+    int status = TOOL_OK;
+
+    for (int i = 0; i < count; i++) {
+        if (is_known(all, pid_of(what[i])))
+            continue;
+        struct stat *st = &all->of[all->count];
+        *st = (struct stat){.source = ""};
+        int failed = read_all(what[i], shared, st);
+        if (failed != TOOL_OK)
+            status = failed;
+        else
+            all->count++;
+    }
+    return status;
+}
+
+static void print_texts(const struct stats *all, bool classes)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (i > 0)
+            putchar('\n');
+        print_text(&all->of[i]);
+        if (classes)
+            print_classes(&all->of[i]);
+    }
+}
 
 int cmd_stat(int argc, char **argv)
 {
     static const struct option options[] = {{"classes", no_argument, NULL, 'c'}, {"shared", no_argument, NULL, 's'},
                                             {"json", no_argument, NULL, 'j'},    {"prometheus", no_argument, NULL, 'p'},
                                             {"help", no_argument, NULL, 'h'},    {0}};
-    struct stat st = {.source = ""};
     bool classes = false, shared = false;
     int c, form = 't';
 
+    opterr = 0;
     while ((c = getopt_long(argc, argv, "csjph", options, NULL)) != -1)
         switch (c) {
         case 'c': classes = true; break;
@@ -500,22 +579,21 @@ int cmd_stat(int argc, char **argv)
         case 'j':
         case 'p': form = c; break;
         case 'h': fputs(usage, stdout); return TOOL_OK;
-        default: return tool_usage(name, "no such option");
+        default: return tool_usage(name, "'%s' is no option", argv[optind - 1]);
         }
-    if (argc - optind != 1)
-        return tool_usage(name,
-                          argc == optind ? "no process id or core file given" : "one process or core file at a time");
-    int status = read_all(argv[optind], shared, &st);
-    if (status != TOOL_OK)
-        return status;
-    if (form == 'j') {
-        print_json(&st);
-    } else if (form == 'p') {
-        print_prometheus(&st);
-    } else {
-        print_text(&st);
-        if (classes)
-            print_classes(&st);
-    }
-    return TOOL_OK;
+    int count = argc - optind;
+    if (count == 0)
+        return tool_usage(name, "no process id or core file given");
+    struct stats all = {.of = calloc((size_t)count, sizeof *all.of)};
+    if (!all.of)
+        return tool_failed(name, "%s", strerror(errno));
+    int status = read_each(argv + optind, count, shared, &all);
+    if (form == 'p')
+        print_prometheus(&all);
+    else if (form == 't')
+        print_texts(&all, classes);
+    else if (count > 1 || all.count > 0)
+        print_json(&all, count > 1);
+    free(all.of);
+    return status;
 }

@@ -33,12 +33,12 @@ static const char usage[] =
     "  -f, --format FORMAT          of the trace: lackey, events, binary (default: by its first line)\n"
     "      --hardware               count with the processor's own counters (perf_event_open)\n"
     "      --seconds N              --hardware PID: for how long (default: 1)\n"
-    "      --json                   JSON instead of text\n"
+    "  -j, --json                   JSON instead of text\n"
     "      --list                   the presets\n"
     "  -q, --quiet                  no progress on stderr\n"
     "  -h, --help                   this\n";
 
-enum { OPT_EAT = 256, OPT_SAMPLE, OPT_HARDWARE, OPT_SECONDS, OPT_JSON, OPT_LIST };
+enum { OPT_EAT = 256, OPT_SAMPLE, OPT_HARDWARE, OPT_SECONDS, OPT_LIST };
 
 #define DEFAULT_SAMPLE 8192
 #define CURVE_LEAST 16u
@@ -405,7 +405,7 @@ static bool is_pid(const char *text) { return *text != '\0' && text[strspn(text,
 static int take_arguments(struct request *r, int argc, char **argv)
 {
     if (argc == 0)
-        return tool_usage(name, r->hardware ? "no process and no program given" : "no trace given");
+        return tool_usage(name, r->hardware ? "no process and no program given" : "no trace and no process id given");
     if (r->hardware)
         return tlb_hardware(argv, argc == 1 && is_pid(argv[0]), r->seconds, r->ask.json);
     if (argc > 1)
@@ -430,7 +430,7 @@ static int take_option(struct request *r, int c, char **argv)
     case 'p': return take_preset(r, optarg);
     case OPT_EAT: return take_eat(r, optarg);
     case OPT_SAMPLE: return take_sample(r, optarg);
-    case OPT_JSON: r->ask.json = true; return TOOL_OK;
+    case 'j': r->ask.json = true; return TOOL_OK;
     case OPT_HARDWARE: r->hardware = true; return TOOL_OK;
     case OPT_SECONDS: return take_seconds(r, optarg);
     case 'q': r->ask.progress = false; return TOOL_OK;
@@ -477,7 +477,7 @@ int cmd_tlb(int argc, char **argv)
         {"format", required_argument, NULL, 'f'},
         {"hardware", no_argument, NULL, OPT_HARDWARE},
         {"seconds", required_argument, NULL, OPT_SECONDS},
-        {"json", no_argument, NULL, OPT_JSON},
+        {"json", no_argument, NULL, 'j'},
         {"list", no_argument, NULL, OPT_LIST},
         {"quiet", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
@@ -491,7 +491,7 @@ int cmd_tlb(int argc, char **argv)
         return cmd_tlb_pid(argc, argv);
     r.model[r.models++] = vm_tlb_host(&r.host) == 0 ? &r.host : vm_tlb_preset("zen4");
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "+:f:p:qh", option, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "+:f:p:jqh", option, NULL)) != -1) {
         if (c == OPT_LIST)
             return list_presets();
         if (c == 'h') {

@@ -25,10 +25,8 @@ static const char usage[] =
     "\n"
     "  -p, --preset NAME   a processor, host (this one: the default where it can be had) or all\n"
     "  -c, --classes       every size class, not only the largest ten\n"
-    "      --json          JSON instead of text; bytes\n"
+    "  -j, --json          JSON instead of text; bytes\n"
     "  -h, --help          this\n";
-
-enum { OPT_JSON = 256 };
 
 static const char *const page_names[REACH_PAGES] = {"as it is", "all 4 KiB", "all 64 KiB", "all 2 MiB"};
 static const char *const page_keys[REACH_PAGES] = {"as_is", "4k", "64k", "2m"};
@@ -221,13 +219,13 @@ static int run(const char *text, const char *preset, bool json, bool classes)
 {
     struct machines machines;
     struct reach reach;
-    pid_t pid = view_parse_pid(text);
+    pid_t pid;
     int status = take_machines(preset, &machines);
 
+    if (status == TOOL_OK)
+        status = view_take_pid(name, text, &pid);
     if (status != TOOL_OK)
         return status;
-    if (!pid)
-        return tool_usage(name, "'%s' is no process id", text);
     struct view *v = view_open(name, pid);
     if (!v)
         return TOOL_FAILED;
@@ -245,7 +243,7 @@ int cmd_tlb_pid(int argc, char **argv)
     static const struct option option[] = {
         {"preset", required_argument, NULL, 'p'},
         {"classes", no_argument, NULL, 'c'},
-        {"json", no_argument, NULL, OPT_JSON},
+        {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -255,11 +253,11 @@ int cmd_tlb_pid(int argc, char **argv)
 
     opterr = 0;
     optind = 1;
-    while ((c = getopt_long(argc, argv, ":p:ch", option, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":p:cjh", option, NULL)) != -1) {
         switch (c) {
         case 'p': preset = optarg; break;
         case 'c': classes = true; break;
-        case OPT_JSON: json = true; break;
+        case 'j': json = true; break;
         case 'h': fputs(usage, stdout); return TOOL_OK;
         case ':': return tool_usage(name, "%s needs an argument", argv[optind - 1]);
         default: return tool_usage(name, "'%s' is no option", argv[optind - 1]);

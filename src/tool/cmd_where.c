@@ -1,5 +1,6 @@
 /* vmalloc where: what an address of a running process, or of a core file, is: the walk of the shadow page table, the owner,
    the block and its neighbours.  Reads the process from outside (peek.h). */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -239,7 +240,7 @@ static void print_text(const struct where *w)
 {
     const struct peek_range *r = w->r;
 
-    printf("%#" PRIx64 " in process %d, libvmalloc %s\n", w->address, (int)w->p->pid, w->p->version);
+    printf("0x%" PRIx64 " in process %d, libvmalloc %s\n", w->address, (int)w->p->pid, w->p->version);
     for (unsigned i = 0; i < w->walks; i++) {
         printf("shadow page table, %s\n",
                i == 0 ? "names: of mmap'd zones every page, of large blocks the first and the last"
@@ -391,18 +392,20 @@ int cmd_where(int argc, char **argv)
     bool json = false;
     int c;
 
+    opterr = 0;
     while ((c = getopt_long(argc, argv, "jh", options, NULL)) != -1)
         switch (c) {
         case 'j': json = true; break;
         case 'h': fputs(usage, stdout); return TOOL_OK;
-        default: return tool_usage(name, "no such option");
+        default: return tool_usage(name, "'%s' is no option", argv[optind - 1]);
         }
     if (argc - optind != 2)
         return tool_usage(name, "a process id or core file, and an address are needed");
     const char *text = argv[optind + 1];
+    errno = 0;
     uint64_t address = strtoull(text, &end, 16);
-    if (*end || end == text || *text == '-')
-        return tool_usage(name, "'%s' is no address: hexadecimal digits, with or without 0x", text);
+    if (*end || end == text || *text == '-' || errno != 0)
+        return tool_usage(name, "'%s' is no address: up to 16 hexadecimal digits, with or without 0x", text);
     struct peek *p = peek_open(argv[optind], error);
     struct peek_snapshot *s = p ? peek_snapshot(p, error) : NULL;
     if (s)

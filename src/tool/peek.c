@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 #define TABLES_MAX 64
 #define FACT_BYTES_MAX 4096
 #define BLOCKS_MAX 16 /* copies of the library in one process */
+#define LOOKS 4       /* at a process that executes another program meanwhile */
+#define PAUSE 2000    /* microseconds between them */
 
 /* ---- Bytes ---- */
 
@@ -118,7 +121,8 @@ struct search {
     uint64_t found[BLOCKS_MAX];
     size_t count;
     bool any_read;
-    int refused; /* errno of the first read that was */
+    int refused;  /* errno of the first read that was */
+    bool changed; /* what was found there was not there any more, or not in order: looking again may help */
 };
 
 /* A copy of the block that says it lies here; others are read from a file into memory, or are this command's own. */
@@ -153,6 +157,25 @@ static bool cannot(const struct peek *p, char *error, const char *why)
 }
 
 static const char not_allowed[] = "not allowed to look at this process: be root or its user";
+static const char ended[] = "the process has ended";
+
+bool peek_has_ended(pid_t pid)
+{
+    char path[64], state = 'X';
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *in = fopen(path, "re");
+    if (!in)
+        return errno == ENOENT || errno == ESRCH;
+    char line[1024];
+    size_t n = fread(line, 1, sizeof line - 1, in);
+    fclose(in);
+    line[n] = '\0';
+    const char *name_end = strrchr(line, ')'); /* a name may hold brackets */
+    if (name_end)
+        sscanf(name_end + 1, " %c", &state);
+    return state == 'Z' || state == 'X';
+}
 
 /* Looks through the writable private mappings of files: the .data of programs and libraries. */
 static bool search_process(struct peek *p, struct search *s, char *error)
@@ -179,10 +202,9 @@ static bool search_process(struct peek *p, struct search *s, char *error)
     }
     bool failed = ferror(maps);
     fclose(maps);
-    if (failed || !any) { /* opened, but may not be read; or it has no memory */
-        return cannot(p, error, failed ? not_allowed : "has no memory: a zombie or a thread of the kernel");
-    }
-    return true;
+    if (failed) /* opened, but may not be read */
+        return cannot(p, error, not_allowed);
+    return any || cannot(p, error, "has no memory: a thread of the kernel");
 }
 
 static bool say_refused(struct peek *p, const struct search *s, char *error)
@@ -197,7 +219,7 @@ static bool say_refused(struct peek *p, const struct search *s, char *error)
         fclose(yama);
     }
     if (s->refused != EPERM && s->refused != EACCES)
-        return cannot(p, error, s->refused == ESRCH ? "the process has ended" : strerror(s->refused));
+        return cannot(p, error, s->refused == ESRCH ? ended : strerror(s->refused));
     snprintf(error, PEEK_ERROR_MAX,
              "%s: the system forbids to read its memory (%s%s): be root, or, for vmalloc stat and rss, "
              "start the program with VMALLOC_OPTIONS=share=1",
@@ -244,17 +266,38 @@ static bool read_block(struct peek *p, const struct search *s, char *error)
     return true;
 }
 
+static bool look_at_process(struct peek *p, struct search *s, char *error)
+{
+    *s = (struct search){.count = 0};
+    if (!search_process(p, s, error))
+        return false;
+    if (s->count > 0) {
+        s->changed = !read_block(p, s, error);
+        return !s->changed;
+    }
+    if (s->any_read || !s->refused)
+        return cannot(p, error, "does not run with libvmalloc (no exported block in its mappings)");
+    s->changed = s->refused != EPERM && s->refused != EACCES;
+    return say_refused(p, s, error);
+}
+
+/* It may end, or execute another program, between any two steps. */
 static bool open_process(struct peek *p, char *error)
 {
-    struct search s = {.count = 0};
+    struct search s = {.changed = true};
+    bool was_there = kill(p->pid, 0) == 0 || errno == EPERM, was_ended = peek_has_ended(p->pid), good = false;
 
-    if (!search_process(p, &s, error))
-        return false;
-    if (s.count > 0)
-        return read_block(p, &s, error);
-    if (!s.any_read && s.refused)
-        return say_refused(p, &s, error);
-    return cannot(p, error, "does not run with libvmalloc (no exported block in its mappings)");
+    for (int i = 0; i < LOOKS && s.changed && !good; i++) {
+        if (i > 0)
+            usleep(PAUSE);
+        free(p->fact);
+        p->fact = NULL;
+        p->facts = 0;
+        good = look_at_process(p, &s, error);
+    }
+    if (!good && was_there && peek_has_ended(p->pid))
+        return cannot(p, error, was_ended ? "has ended: it is a zombie" : ended);
+    return good;
 }
 
 static bool open_core(struct peek *p, char *error)

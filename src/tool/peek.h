@@ -34,6 +34,9 @@ struct peek {
 struct peek *peek_open(const char *what, char error[PEEK_ERROR_MAX]);
 void peek_close(struct peek *p);
 
+/* There is no such process (any more), or it is a zombie. */
+bool peek_has_ended(pid_t pid);
+
 /* All of [address, address + bytes) or false. */
 bool peek_read(const struct peek *p, uint64_t address, void *to, size_t bytes);
 

@@ -3,8 +3,6 @@
    nowhere in them, or a descriptor that cannot be, is left out and counted as odd: the process runs on meanwhile. */
 #include "tool/peek_core.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -605,7 +603,7 @@ struct peek_snapshot *peek_snapshot(const struct peek *p, char error[PEEK_ERROR_
         free(t.copy);
         again = !t.failed && !p->core && (s->moved || s->odd > 0);
     }
-    if (!t.failed && !p->core && kill(p->pid, 0) != 0 && errno == ESRCH)
+    if (!p->core && peek_has_ended(p->pid))
         t.failed = "the process has ended";
     if (!t.failed)
         return s;

@@ -2,7 +2,6 @@
    of it is one walk; only slabs with free blocks of a page and more are read from the process, sixteen bytes a block. */
 #include "tool/view.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -434,7 +433,7 @@ static struct view *open_view(const char *command, pid_t pid, bool heap, bool sh
     if (failed > 0)
         tool_failed(command, "%s", error);
     else if (failed)
-        tool_failed(command, "pid %d: %s", (int)pid, failed == -ENOENT ? strerror(ESRCH) : strerror(-failed));
+        view_failed(command, pid, failed);
     if (failed) {
         view_close(v);
         return NULL;
@@ -473,10 +472,21 @@ const struct procfs_mapping *view_library(const struct view *v)
 
 const char *view_version(const struct view *v) { return v->peek ? v->peek->version : v->shared->version; }
 
-pid_t view_parse_pid(const char *text)
+int view_take_pid(const char *command, const char *text, pid_t *pid)
 {
-    char *end;
-    long pid = strtol(text, &end, 10);
+    size_t digits = strspn(text, "0123456789");
+    long number = strtol(text, NULL, 10);
 
-    return isdigit((unsigned char)*text) && !*end && pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+    if (digits == 0 || text[digits])
+        return tool_usage(command, "'%s' is no process id%s", text,
+                          access(text, F_OK) == 0 ? "; of a core file vmalloc stat and where tell what is known" : "");
+    if (number <= 0 || number > INT32_MAX)
+        return tool_failed(command, "%s: no such process", text);
+    *pid = (pid_t)number;
+    return TOOL_OK;
+}
+
+int view_failed(const char *command, pid_t pid, int error)
+{
+    return tool_failed(command, "%d: %s", (int)pid, peek_has_ended(pid) ? "the process has ended" : strerror(-error));
 }

@@ -68,7 +68,11 @@ const struct procfs_mapping *view_library(const struct view *v);
 
 const char *view_version(const struct view *v); /* of the library */
 
-/* A decimal pid; 0 when the text is none. */
-pid_t view_parse_pid(const char *text);
+/* A process id from the command line: TOOL_OK, or the status after a message.  Digits that no process can have are no
+   mistake in usage but no such process. */
+int view_take_pid(const char *command, const char *text, pid_t *pid);
+
+/* After a -errno: one line on stderr that names the process; returns TOOL_FAILED. */
+int view_failed(const char *command, pid_t pid, int error);
 
 #endif

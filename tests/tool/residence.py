@@ -502,16 +502,21 @@ def test_bad_input():
     gone.wait()
     try:
         for command in "rss", "map", "tlb":
-            for pid in gone.pid, sleeper.pid, 2147483647:
+            for pid in gone.pid, sleeper.pid, 2147483647, 99999999999999999999, 0:
                 done = call(command, pid)
                 expect("status and stdout of %s %s" % (command, pid), (done.returncode, done.stdout), (1, ""))
                 if not re.fullmatch(r"vmalloc %s: [^\n]*%d[^\n]*\n" % (command, pid), done.stderr):
                     raise Failure("stderr of %s %s is %r" % (command, pid, done.stderr))
-            for arguments in ([], [sleeper.pid, sleeper.pid], ["--nonsense", sleeper.pid]):
+            for arguments in ([], [sleeper.pid, sleeper.pid], ["--nonsense", sleeper.pid], ["-5"]):
                 done = call(command, *arguments)
                 expect("status and stdout of %s %s" % (command, arguments), (done.returncode, done.stdout), (2, ""))
             done = call(command, "--help")
             expect("status and stderr of --help", (done.returncode, done.stderr), (0, ""))
+        for command in "rss", "map":
+            done = call(command, "/etc/passwd")
+            expect("status and stdout of %s of a file" % command, (done.returncode, done.stdout), (2, ""))
+            if "core file" not in done.stderr:
+                raise Failure("stderr of %s of a file is %r" % (command, done.stderr))
         for arguments in (["map", "--width", "0"], ["map", "--width", "x"], ["tlb", "--preset", "none"], ["rss", "-5"]):
             done = call(*arguments, sleeper.pid)
             expect("status and stdout of %s" % arguments, (done.returncode, done.stdout), (2, ""))

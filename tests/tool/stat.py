@@ -213,6 +213,34 @@ def prometheus():
     end(process)
 
 
+@case("stat: several processes, and one that is gone")
+def several():
+    processes = [start([PEEKED]) for _ in range(3)]
+    accounts = [hello(process) for process in processes]
+    pids = [process.pid for process in processes]
+    end(processes[2])
+    out, err = tool("stat", "-j", *pids, pids[0], status=1)
+    if err.count("\n") != 1 or "%d: no such process" % pids[2] not in err:
+        raise Failure("of the one that is gone: %r" % err)
+    expect("pids in JSON", [figures["pid"] for figures in json.loads(out)], pids[:2])
+    for account, figures in zip(accounts, json.loads(out)):
+        agree(account, figures)
+    out = tool("stat", "-p", *pids, status=1)[0]
+    for word in "HELP", "TYPE":
+        names = re.findall("^# %s (\\S+)" % word, out, re.M)
+        expect("metrics with two lines of %s" % word, [name for name in names if names.count(name) > 1], [])
+    samples = re.findall(r'^vmalloc_small_live_bytes\{pid="(\d+)",[^}]*\} (\d+)$', out, re.M)
+    expect("samples", samples, [(str(p), str(a["small_live_bytes"])) for p, a in zip(pids, accounts[:2])])
+    together = re.findall(r"^vmalloc_([a-z_]+)\{", out, re.M)
+    apart = [name for i, name in enumerate(together) if i and name in together[:i] and together[i - 1] != name]
+    expect("metrics whose samples do not stand together", apart, [])
+    out = tool("stat", *pids[:2])[0]
+    expect("reports as text", re.findall("process ([0-9]+), libvmalloc", out), [str(pid) for pid in pids[:2]])
+    expect("JSON when none could be read", tool("stat", "-j", pids[2], pids[2], status=1)[0], "[]\n")
+    for process in processes[:2]:
+        end(process)
+
+
 @case("stat: calls that are counted")
 def counted():
     process = start([PEEKED], options="stats=1")
@@ -552,13 +580,32 @@ def wrong():
         refused("neither", *command, os.path.join(WORK, "fifo" + command[0]), *more)
 
 
+@case("wrong: a process that executes others and ends meanwhile")
+def executing():
+    script = os.path.join(WORK, "again")
+    with open(script, "w") as file:
+        file.write('[ "$1" = 40 ] || exec sh "$0" $(($1 + 1))\n')
+    known = "does not run with libvmalloc|the process has ended|it is a zombie"
+    for command in ("stat", "where", "rss", "map", "tlb"):
+        process = start(["sh", script, "1"], mode=None)
+        while process.poll() is None:
+            done = subprocess.run([VMALLOC, command, str(process.pid), *(["1000"] if command == "where" else [])],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
+            if done.returncode and not re.fullmatch(r"vmalloc %s: %d: [^\n]*(%s)[^\n]*\n" % (command, process.pid, known),
+                                                    done.stderr.decode()):
+                raise Failure("status %d: %r" % (done.returncode, done.stderr))
+        end(process)
+
+
 @case("wrong: usage")
 def usage():
-    for arguments in (["stat"], ["stat", "1", "2"], ["stat", "--nonsense", "1"], ["where", "1"], ["where", "1", "xyz"],
-                      ["where", "1", "-5"]):
+    for arguments in (["stat"], ["stat", "--nonsense", "1"], ["where", "--nonsense", "1", "1"], ["where", "1"],
+                      ["where", "1", "xyz"], ["where", "1", "-5"], ["where", "1", "10000000000000000"]):
         out, err = tool(*arguments, status=2)
-        if out or "--help" not in err:
+        if out or not re.fullmatch(r"vmalloc (stat|where): [^\n]*\nTry: vmalloc \1 --help\n", err):
             raise Failure("%s: %r" % (arguments, err))
+        if "--nonsense" in arguments and "'--nonsense' is no option" not in err:
+            raise Failure("which option is wrong: %r" % err)
     for command in ("stat", "where"):
         if "usage: vmalloc %s" % command not in tool(command, "--help")[0]:
             raise Failure("no help of %s" % command)
