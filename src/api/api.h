@@ -25,6 +25,10 @@ void vm_start(void);
 bool vm_api_is_process_malloc(void);
 VM_HIDDEN void *vm_own_malloc(size_t n); /* our malloc by a name that nobody can interpose */
 
+/* Calls are counted from now on: the functions that have a form for it jump there.  Once, at start-up. */
+void vm_family_counted(void);
+void vm_cxx_counted(void); /* operator new */
+
 /* Registers the fork handlers (once, by vm_start). */
 void vm_fork_start(void);
 

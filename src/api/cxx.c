@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "api/catch.h"
 #include "base/fail.h"
+#include "os/redirect.h"
 
 /* struct std::nothrow_t const & and std::align_val_t as the ABI passes them. */
 typedef const void *nothrow_ref;
@@ -105,6 +106,23 @@ NEW_ALIGNED(_ZnwmSt11align_val_t)                       /* operator new(size_t, 
 NEW_ALIGNED(_ZnamSt11align_val_t)                       /* operator new[](size_t, align_val_t) */
 NEW_ALIGNED_NOTHROW(_ZnwmSt11align_val_tRKSt9nothrow_t) /* operator new(size_t, align_val_t, nothrow_t const &) */
 NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t) /* operator new[](size_t, align_val_t, nothrow_t const &) */
+
+/* Names of the plain operators that cannot be interposed, and their form where calls are counted. */
+extern VM_HIDDEN void *vm_own_new(size_t n) __attribute__((alias("_Znwm")));
+extern VM_HIDDEN void *vm_own_new_array(size_t n) __attribute__((alias("_Znam")));
+
+static void *new_counted(size_t n)
+{
+    void *p = VM_LIKELY(n <= VM_DIRECT_MAX) ? vm_tap_hit(vm_tls->tap, n) : NULL;
+
+    return VM_LIKELY(p != NULL) ? p : new_or_throw(n, VM_BLOCK_MIN);
+}
+
+void vm_cxx_counted(void)
+{
+    vm_redirect((void *)vm_own_new, (const void *)new_counted);
+    vm_redirect((void *)vm_own_new_array, (const void *)new_counted);
+}
 
 static VM_NOINLINE void delete_foreign(void *b, struct vm_page *slab)
 {

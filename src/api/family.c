@@ -12,6 +12,7 @@
 #include "api/feed.h"
 #include "api/mallinfo.h"
 #include "os/os.h"
+#include "os/redirect.h"
 #include "page/extent.h"
 #include "page/zone.h"
 #include "reclaim/limit.h"
@@ -49,7 +50,7 @@ static VM_NOINLINE void *alloc_slow(size_t n, size_t align, bool zero)
 
 VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
 {
-    struct vm_tap *tap = VM_INSTRUMENT ? vm_tls->tap : NULL;
+    struct vm_entries *tap = VM_INSTRUMENT ? vm_tls->tap : NULL;
     void *p;
 
     if (VM_INSTRUMENT && VM_UNLIKELY(VM_LOAD(&vm_feed_on)) && (p = vm_api_alloc_fed(n, align, zero)) != NULL)
@@ -62,11 +63,11 @@ VM_NOINLINE void *vm_api_alloc(size_t n, size_t align, bool zero)
     return zero ? memset(p, 0, n) : p;
 }
 
-/* What malloc does when it misses, as it always does where calls are counted.  (A heap that is fed to a TLB model has a
-   front, and a front has no tap.) */
+/* What malloc does when it misses, as it always does where calls are counted and malloc_counted() could not take its place.
+   (A heap that is fed to a TLB model has a front, and the entries of a front are empty.) */
 static VM_NOINLINE void *malloc_missed(size_t n)
 {
-    struct vm_tap *tap = VM_INSTRUMENT ? vm_tls->tap : NULL;
+    struct vm_entries *tap = VM_INSTRUMENT ? vm_tls->tap : NULL;
     void *p;
 
     if (VM_UNLIKELY(tap != NULL) && VM_LIKELY(n <= VM_DIRECT_MAX) && VM_LIKELY((p = vm_tap_hit(tap, n)) != NULL))
@@ -104,6 +105,16 @@ VM_EXPORT void *VM_API(malloc)(size_t n)
 
 /* The exported name can be interposed, the hidden one is ours. */
 ALIAS_AS(VM_HIDDEN, VM_API(malloc)) void *vm_own_malloc(size_t n);
+
+/* malloc, where calls are counted. */
+static void *malloc_counted(size_t n)
+{
+    void *p = VM_LIKELY(n <= VM_DIRECT_MAX) ? vm_tap_hit(vm_tls->tap, n) : NULL;
+
+    return VM_LIKELY(p != NULL) ? p : vm_api_alloc(n, VM_BLOCK_MIN, false);
+}
+
+void vm_family_counted(void) { vm_redirect((void *)vm_own_malloc, (const void *)malloc_counted); }
 
 static VM_NOINLINE void free_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free()"); }
 

@@ -104,6 +104,17 @@ static void refuse_instruments(void)
     vm_options.sample = vm_options.vm = 0;
 }
 
+static VM_COLD void start_counting(void)
+{
+    vm_stats_start(vm_options.stats);
+    if (!vm_counting)
+        return;
+    vm_family_counted();
+#ifndef VM_PREFIX
+    vm_cxx_counted();
+#endif
+}
+
 /* What options ask for is called only when they do: it lies apart from the code that every program runs (src/cold.ld). */
 void vm_start(void)
 {
@@ -136,7 +147,7 @@ void vm_start(void)
     vm_zones_start(vm_options.brk != 0 && (VM_API(malloc) == vm_own_malloc || vm_api_is_process_malloc()));
     vm_extents_start();
     if (vm_options.stats[0])
-        vm_stats_start(vm_options.stats);
+        start_counting();
     bool tracing = vm_options.trace[0] && vm_trace_start(vm_options.trace);
     bool sampling = vm_options.sample != 0 && vm_sample_start(vm_options.sample);
     vm_heaps_start(tracing || sampling);

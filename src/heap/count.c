@@ -101,15 +101,14 @@ bool vm_counts_start(void *memory, size_t bytes, const char *command)
 const struct vm_counts_file *vm_counts_area(void) { return area; }
 const struct vm_counts_process *vm_counts_process(void) { return process; }
 
-void vm_tap_make(struct vm_heap *h)
+bool vm_tap_make(struct vm_heap *h)
 {
-    struct vm_tap *tap = vm_counting ? vm_meta_alloc(sizeof *tap, VM_CACHE_LINE) : NULL;
-
-    if (!tap)
-        return;
-    memcpy(tap->direct, vm_heap_none.direct, sizeof tap->direct);
-    memcpy(tap->current, vm_heap_none.current, sizeof tap->current);
-    h->tap = tap;
+    if (!vm_counting)
+        return true;
+    h->tap = vm_meta_alloc(sizeof *h->tap, VM_CACHE_LINE);
+    if (h->tap)
+        *h->tap = vm_heap_none.hit;
+    return h->tap != NULL;
 }
 
 void vm_tap_begin(struct vm_heap *h)
@@ -131,50 +130,51 @@ static struct vm_counts_heap *homeless_cell(void)
     return __atomic_compare_exchange_n(&homeless, &none, c, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) ? c : none;
 }
 
-static struct vm_tap *tap_of_caller(void)
+/* The calling thread's heap, when it has cells of its own. */
+static struct vm_heap *heap_of_caller(void)
 {
     struct vm_heap *h = vm_tls->real;
-    return h && h->tap && h->tap->counts ? h->tap : NULL;
+    return h && h->tap && h->tap->counts ? h : NULL;
 }
 
-static void add(struct vm_tap *tap, uint64_t *to, uint64_t n)
+static void add(const struct vm_heap *h, uint64_t *to, uint64_t n)
 {
-    if (tap)
+    if (h)
         VM_STORE(to, *to + n);
     else
         __atomic_fetch_add(to, n, __ATOMIC_RELAXED);
 }
 
 /* Bytes by which what is live may now grow without another call that misses. */
-static int64_t refilled(const struct vm_tap *tap, unsigned class_id, size_t n)
+static int64_t refilled(const struct vm_heap *h, unsigned class_id, size_t n)
 {
-    const struct vm_page *slab = tap->current[class_id];
+    const struct vm_page *slab = h->tap->current[class_id];
 
     return class_id == 0 ? (int64_t)n : (int64_t)((slab->carved - vm_slab_out(slab) + 1) * slab->size);
 }
 
 void vm_count_slow(unsigned class_id, size_t n, size_t align)
 {
-    struct vm_tap *tap = tap_of_caller();
-    struct vm_counts_heap *c = tap ? tap->counts : homeless_cell();
+    struct vm_heap *h = heap_of_caller();
+    struct vm_counts_heap *c = h ? h->tap->counts : homeless_cell();
 
     if (vm_count_by_slot(n, align)) {
-        add(tap, &c->slot[vm_count_slot(n)], 1);
+        add(h, &c->slot[vm_count_slot(n)], 1);
     } else {
-        add(tap, &c->of_class[class_id].calls, 1);
-        add(tap, &c->of_class[class_id].asked, n);
+        add(h, &c->of_class[class_id].calls, 1);
+        add(h, &c->of_class[class_id].asked, n);
     }
-    if (tap && (tap->budget -= refilled(tap, class_id, n)) < 0)
+    if (h && (h->sample_budget -= refilled(h, class_id, n)) < 0)
         vm_counts_sample();
 }
 
 void vm_count_call(bool realloc, bool failed)
 {
-    struct vm_tap *tap = tap_of_caller();
-    struct vm_counts_heap *c = tap ? tap->counts : homeless_cell();
+    struct vm_heap *h = heap_of_caller();
+    struct vm_counts_heap *c = h ? h->tap->counts : homeless_cell();
 
-    add(tap, &c->reallocs, realloc);
-    add(tap, &c->failures, failed);
+    add(h, &c->reallocs, realloc);
+    add(h, &c->failures, failed);
 }
 
 static void add_cell(struct vm_counts_total *t, const struct vm_counts_heap *c)
@@ -276,8 +276,8 @@ void vm_counts_sample(void)
         vm_unlock(&h->lock);
     write_sample(&c, &frames);
     uint64_t below = process->peak_live - process->live, room = frames.brk_bytes / SAMPLE_SHARE;
-    if (h && h->tap)
-        h->tap->budget = (int64_t)(vm_max(vm_max(below, room), SAMPLE_BYTES) / vm_max(vm_heaps_live(), 1u));
+    if (h)
+        h->sample_budget = (int64_t)(vm_max(vm_max(below, room), SAMPLE_BYTES) / vm_max(vm_heaps_live(), 1u));
     VM_STORE_RELEASE(&sampling, false);
 }
 
@@ -311,10 +311,7 @@ void vm_counts_fork_child(void)
     if (!take_process_cell(command, parent))
         process = &nobody;
     for (struct vm_heap *h = vm_heaps_newest(); h; h = h->next)
-        if (h->tap)
-            h->tap->counts = NULL;
-    if (vm_tls->real)
-        vm_tap_begin(vm_tls->real);
+        h->tap->counts = h == vm_tls->real ? take_heap_cell() : NULL;
     vm_counts_sample();
     memcpy(process->born_blocks, process->live_blocks, sizeof process->born_blocks);
     process->born_large = process->large_count;

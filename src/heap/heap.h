@@ -39,12 +39,19 @@ struct vm_outbox {
 
 enum vm_heap_state { VM_HEAP_LIVE, VM_HEAP_IDLE, VM_HEAP_SHARED };
 
-struct vm_heap {
-    /* Read by the hit paths: the slab to pop for (n + 15) / 16, and by class; vm_slab_none where there is none. */
+/* What a hit reads: the slab to pop for (n + 15) / 16, and by class; vm_slab_none where there is none. */
+struct vm_entries {
     struct vm_page *direct[VM_DIRECT_SLOTS];
     struct vm_page *current[VM_CLASSES];
-    struct vm_heap *real; /* const: itself; of a front (instrumentation) the heap behind it; NULL of constants */
-    struct vm_tap *tap;   /* const: NULL unless calls are counted; then it has the true entries, see count.h */
+    struct vm_counts_heap *counts; /* of a tap, see count.h: never NULL while a thread uses its heap; else NULL */
+};
+
+struct vm_heap {
+    struct vm_entries hit; /* read by the hit paths */
+    struct vm_heap *real;  /* const: itself; of a front (instrumentation) the heap behind it; NULL of constants */
+    struct vm_entries
+        *tap; /* const: where calls are counted the true entries, those of fronts and constants: `hit`, which is
+                               empty; NULL where they are not */
 
     /* Owner's, or the lock holder's while idle. */
     struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
@@ -62,6 +69,8 @@ struct vm_heap {
     struct vm_feed *feed;     /* owner's: its model of a TLB, once fed (report/tlb_feed.h) */
     uint8_t state;            /* enum vm_heap_state; under vm_heaps_lock */
     bool return_wanted;       /* the owner is asked to return what it can; set by any thread */
+    int64_t
+        sample_budget; /* owner's: bytes of free blocks that it may still refill with before a sample is due (count.h) */
 
     /* Other threads'. */
     struct vm_block *inbox[VM_INBOXES] VM_ALIGNED(VM_CACHE_LINE); /* blocks freed by others, newest first */

@@ -13,10 +13,10 @@
 VM_INLINE struct vm_page *vm_slab_for(const struct vm_heap *h, size_t n)
 {
     if (VM_LIKELY(n <= VM_DIRECT_MAX))
-        return h->direct[(n + VM_BLOCK_MIN - 1) / VM_BLOCK_MIN];
+        return h->hit.direct[(n + VM_BLOCK_MIN - 1) / VM_BLOCK_MIN];
     if (VM_LIKELY(n < VM_SMALL_LIMIT))
-        return h->current[vm_class_of(n)];
-    return h->current[0]; /* always the empty slab */
+        return h->hit.current[vm_class_of(n)];
+    return h->hit.current[0]; /* always the empty slab */
 }
 
 /* Fast: hands out a sealed block, the first of slab->free.  Any prefix of its stores leaves a sound slab: see heap.h. */
@@ -39,13 +39,13 @@ VM_INLINE void *vm_slab_hit(struct vm_page *slab)
 /* Fast: align is a power of two.  Class 0, for what no slab serves, always misses. */
 VM_INLINE void *vm_aligned_hit(size_t n, size_t align)
 {
-    return vm_slab_hit(vm_tls->current[vm_class_of_aligned(n, align)]);
+    return vm_slab_hit(vm_tls->hit.current[vm_class_of_aligned(n, align)]);
 }
 
 VM_INLINE void *vm_malloc_hit(size_t n) { return vm_slab_hit(vm_slab_for(vm_tls, n)); }
 
 /* Fast, after a miss in a heap whose calls are counted: what vm_malloc_hit() does for n <= VM_DIRECT_MAX. */
-VM_INLINE void *vm_tap_hit(struct vm_tap *tap, size_t n)
+VM_INLINE void *vm_tap_hit(const struct vm_entries *tap, size_t n)
 {
     size_t slot = vm_count_slot(n);
     uint64_t *calls = &tap->counts->slot[slot];
@@ -57,7 +57,7 @@ VM_INLINE void *vm_tap_hit(struct vm_tap *tap, size_t n)
 }
 
 /* The same for the others. */
-VM_INLINE void *vm_tap_class_hit(struct vm_tap *tap, size_t n, size_t align)
+VM_INLINE void *vm_tap_class_hit(const struct vm_entries *tap, size_t n, size_t align)
 {
     unsigned class_id = vm_class_for(n, align);
     void *p = vm_slab_hit(tap->current[class_id]);
@@ -67,7 +67,7 @@ VM_INLINE void *vm_tap_class_hit(struct vm_tap *tap, size_t n, size_t align)
     return p;
 }
 
-VM_INLINE void *vm_tap_any_hit(struct vm_tap *tap, size_t n, size_t align)
+VM_INLINE void *vm_tap_any_hit(const struct vm_entries *tap, size_t n, size_t align)
 {
     return vm_count_by_slot(n, align) ? vm_tap_hit(tap, n) : vm_tap_class_hit(tap, n, align);
 }

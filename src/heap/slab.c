@@ -30,7 +30,7 @@ static uint32_t expected[VM_CLASSES];
 /* Slow: points every entry that serves the class at the slab. */
 static void set_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
-    struct vm_page **direct = VM_INSTRUMENT && h->tap ? h->tap->direct : h->direct;
+    struct vm_page **direct = VM_INSTRUMENT && h->tap ? h->tap->direct : h->hit.direct;
 
     vm_heap_currents(h)[class_id] = slab;
     size_t size = vm_classes[class_id].size, below = vm_classes[class_id - 1].size;

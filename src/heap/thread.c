@@ -12,13 +12,15 @@
 #define ADOPT_LOOKS 8 /* idle heaps looked at for one slab; the list is rotated, so all get their turn */
 
 #define NONE ((struct vm_page *)&vm_slab_none)
+#define NO_ENTRIES \
+    { \
+        .direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = { [0 ... VM_CLASSES - 1] = NONE } \
+    }
 
 const struct vm_block vm_block_end;
 const struct vm_page vm_slab_none = {.free = (struct vm_block *)&vm_block_end};
-const struct vm_heap vm_heap_none = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE},
-                                     .current = {[0 ... VM_CLASSES - 1] = NONE}};
-const struct vm_heap vm_heap_gone = {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE},
-                                     .current = {[0 ... VM_CLASSES - 1] = NONE}};
+const struct vm_heap vm_heap_none = {.hit = NO_ENTRIES, .tap = (struct vm_entries *)&vm_heap_none.hit};
+const struct vm_heap vm_heap_gone = {.hit = NO_ENTRIES, .tap = (struct vm_entries *)&vm_heap_gone.hit};
 
 __thread struct vm_heap *vm_tls = (struct vm_heap *)&vm_heap_none;
 struct vm_lock vm_heaps_lock = VM_LOCK_INIT(VM_RANK_HEAPS);
@@ -39,19 +41,15 @@ void vm_heaps_start(bool instrument)
     instrumented = instrument;
 }
 
-static void init_entries(struct vm_heap *h)
-{
-    memcpy(h->direct, vm_heap_none.direct, sizeof h->direct);
-    memcpy(h->current, vm_heap_none.current, sizeof h->current);
-}
-
 static struct vm_heap *make_heap(enum vm_heap_state state)
 {
     struct vm_heap *h = vm_meta_alloc(sizeof *h, VM_CACHE_LINE);
 
     if (!h)
         return NULL;
-    init_entries(h);
+    h->hit = vm_heap_none.hit;
+    if (VM_INSTRUMENT && !vm_tap_make(h))
+        return NULL;
     for (unsigned i = 0; i < VM_CLASSES; i++)
         vm_list_init(&h->partial[i]);
     vm_list_init(&h->quiet);
@@ -61,7 +59,6 @@ static struct vm_heap *make_heap(enum vm_heap_state state)
     h->lock.rank = VM_RANK_HEAP;
     h->real = h;
     h->state = (uint8_t)state;
-    vm_tap_make(h);
     h->next = all_heaps;
     VM_STORE_RELEASE(&all_heaps, h);
     return h;
@@ -74,7 +71,8 @@ static struct vm_heap *front_of(struct vm_heap *h)
         struct vm_heap *front = vm_meta_alloc(sizeof *front, VM_CACHE_LINE);
         if (!front)
             return h;
-        init_entries(front);
+        front->hit = vm_heap_none.hit;
+        front->tap = &front->hit;
         front->real = h;
         h->front = front;
     }
@@ -161,7 +159,10 @@ struct vm_heap *vm_heap_shared(void)
     return shared_heap;
 }
 
-struct vm_page **vm_heap_currents(struct vm_heap *h) { return VM_INSTRUMENT && h->tap ? h->tap->current : h->current; }
+struct vm_page **vm_heap_currents(struct vm_heap *h)
+{
+    return VM_INSTRUMENT && h->tap ? h->tap->current : h->hit.current;
+}
 
 unsigned vm_heaps_live(void) { return VM_LOAD(&live_count); }
 

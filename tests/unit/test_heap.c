@@ -105,7 +105,7 @@ CHILD_CASE(slab_states)
     for (unsigned i = 0; i < n; i++) {
         a[i] = vmt_malloc(SIZE);
         CHECK(slab_of(a[i]) == slab_of(a[0]));
-        CHECK(slab_of(a[0])->state == VM_SLAB_CURRENT && mine()->current[id] == slab_of(a[0]));
+        CHECK(slab_of(a[0])->state == VM_SLAB_CURRENT && mine()->hit.current[id] == slab_of(a[0]));
         check();
     }
     struct vm_page *first = slab_of(a[0]);
@@ -113,7 +113,7 @@ CHILD_CASE(slab_states)
 
     void *extra = vmt_malloc(SIZE);
     struct vm_page *second = slab_of(extra);
-    CHECK(second != first && second->state == VM_SLAB_CURRENT && mine()->current[id] == second);
+    CHECK(second != first && second->state == VM_SLAB_CURRENT && mine()->hit.current[id] == second);
     CHECK(first->state == VM_SLAB_FULL);
     check();
 
@@ -138,7 +138,7 @@ CHILD_CASE(slab_states)
     check();
     vmt_free(extra);
     CHECK(second->state == VM_SLAB_CURRENT && second->aside_bytes > 0 && second->held == 1);
-    CHECK(mine()->current[id] == second && mine()->quiet_bytes == first->aside_bytes + second->aside_bytes);
+    CHECK(mine()->hit.current[id] == second && mine()->quiet_bytes == first->aside_bytes + second->aside_bytes);
     check();
     vmt_malloc_trim(0); /* looks at quiet slabs */
     CHECK(first->role == VM_PAGE_FREE && first->carved == 0 && vm_list_empty(&mine()->partial[id]));
@@ -164,7 +164,7 @@ CHILD_CASE(quiet_slabs_are_bounded)
     }
     size_t held = 0;
     for (unsigned id = 1; id < VM_CLASSES; id++) {
-        struct vm_page *slab = mine()->current[id];
+        struct vm_page *slab = mine()->hit.current[id];
         if (kept[id]) {
             CHECK(slab == slab_of(kept[id]));
             vmt_free(kept[id]);
@@ -172,8 +172,8 @@ CHILD_CASE(quiet_slabs_are_bounded)
         }
     }
     for (unsigned id = 1; id < VM_CLASSES; id++)
-        if (mine()->current[id] != &vm_slab_none)
-            held += mine()->current[id]->carved * mine()->current[id]->size;
+        if (mine()->hit.current[id] != &vm_slab_none)
+            held += mine()->hit.current[id]->carved * mine()->hit.current[id]->size;
     CHECK(held <= VM_MIB && held == mine()->quiet_bytes && used() == 0);
 }
 
@@ -363,7 +363,7 @@ CHILD_CASE(partial_serves_first)
     CHECK(first->state == VM_SLAB_PARTIAL);
     for (unsigned i = 0; i < n / 2; i++) {
         a[i] = vmt_malloc(SIZE);
-        CHECK(slab_of(a[i]) == first && first->state == VM_SLAB_CURRENT && mine()->current[id] == first);
+        CHECK(slab_of(a[i]) == first && first->state == VM_SLAB_CURRENT && mine()->hit.current[id] == first);
         check();
     }
     void *next = vmt_malloc(SIZE);
@@ -871,7 +871,7 @@ CHILD_CASE(check_finds_faults)
     CHECK(!vmt_vmalloc_check());
     slab->state = VM_SLAB_CURRENT;
     check();
-    mine()->current[slab->class_id] = slab + 1;
+    mine()->hit.current[slab->class_id] = slab + 1;
     CHECK(!vmt_vmalloc_check());
 }
 
