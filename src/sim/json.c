@@ -96,7 +96,7 @@ void vm_sim_json_string(struct vm_sim_json *j, const char *key, const char *text
 void vm_sim_json_hex(struct vm_sim_json *j, const char *key, uint64_t n)
 {
     lead(j, key, false);
-    fprintf(j->out, "\"%#" PRIx64 "\"", n);
+    fprintf(j->out, "\"0x%" PRIx64 "\"", n);
 }
 
 void vm_sim_json_bool(struct vm_sim_json *j, const char *key, bool b)

@@ -6,14 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "sim/json.h"
 #include "tool/blocks.h"
 #include "tool/command.h"
 
-#define WIDTH 64 /* blocks a line: 128 MiB */
+#define WIDTH 64      /* blocks a line: 128 MiB */
+#define WIDTH_FIT 128 /* at most, where it fits a terminal */
+#define WIDTH_LEAST 8
 #define WIDTH_MAX 1024
+#define ADDRESS_COLUMNS 16 /* before the blocks of a line */
 
 static const char *const name = "map";
 
@@ -25,7 +29,7 @@ static const char usage[] =
     "\n"
     "      --svg FILE     a picture\n"
     "      --html FILE    a self-contained page; the pointer on a block shows its figures\n"
-    "  -w, --width N      N blocks a line (64: a line is 128 MiB)\n"
+    "  -w, --width N      N blocks a line (64: a line is 128 MiB; on a terminal the power of two up to 128 that fits)\n"
     "  -j, --json         JSON instead of text; bytes\n"
     "  -h, --help         this\n";
 
@@ -33,7 +37,7 @@ enum { OPT_SVG = 256, OPT_HTML };
 
 struct request {
     const char *pid, *svg, *html;
-    unsigned width;
+    unsigned width; /* 0: not given */
     bool json;
 };
 
@@ -69,6 +73,19 @@ static void put_row(const struct blocks *b, size_t *i, unsigned width, bool colo
             putchar(glyph_of(k));
     }
     putchar('\n');
+}
+
+/* As many blocks a line as the terminal has columns for; powers of two, so that lines begin at round addresses. */
+static unsigned fitting_width(void)
+{
+    struct winsize size;
+    unsigned width = WIDTH_FIT;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return WIDTH;
+    while (width > WIDTH_LEAST && ADDRESS_COLUMNS + width > size.ws_col)
+        width /= 2;
+    return width;
 }
 
 static double mib(uint64_t bytes) { return (double)bytes / VM_MIB; }
@@ -108,8 +125,11 @@ static void put_summary(const struct view *v, const struct blocks *b)
 
 static void put_text(const struct view *v, const struct blocks *b, unsigned width)
 {
-    bool colours = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    const char *no_colour = getenv("NO_COLOR");
+    bool colours = isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
 
+    if (width == 0)
+        width = fitting_width();
     printf("%s, pid %d, libvmalloc %s\n\n", v->totals.name, (int)v->pid, view_version(v));
     for (size_t i = 0; i < b->count;)
         put_row(b, &i, width, colours);
@@ -185,12 +205,13 @@ static int write_picture(const char *path, const struct view *v, const struct bl
 
 static int put_all(const struct request *r, const struct view *v, const struct blocks *b)
 {
+    unsigned width = r->width ? r->width : WIDTH;
     int status = TOOL_OK;
 
     if (r->svg)
-        status = write_picture(r->svg, v, b, r->width, blocks_svg);
+        status = write_picture(r->svg, v, b, width, blocks_svg);
     if (r->html && status == TOOL_OK)
-        status = write_picture(r->html, v, b, r->width, blocks_html);
+        status = write_picture(r->html, v, b, width, blocks_html);
     if (status != TOOL_OK)
         return status;
     if (r->json)
@@ -239,7 +260,7 @@ int cmd_map(int argc, char **argv)
         {"width", required_argument, NULL, 'w'},   {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},          {0},
     };
-    struct request r = {.width = WIDTH};
+    struct request r = {0};
     int c, status;
 
     opterr = 0;

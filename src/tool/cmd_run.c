@@ -258,13 +258,12 @@ static void json_tlb(struct vm_sim_json *j, const struct vm_counts_tlb *t)
     vm_sim_json_end(j, '}');
 }
 
-static void json_process(struct vm_sim_json *j, const struct vm_counts_file *file, const struct vm_counts_process *p,
+static void json_figures(struct vm_sim_json *j, const struct vm_counts_file *file, const struct vm_counts_process *p,
                          const struct counts_sum *s)
 {
     char command[sizeof p->command + 1] = "";
 
     memcpy(command, p->command, sizeof p->command);
-    vm_sim_json_begin(j, NULL, '{');
     vm_sim_json_number(j, "pid", p->pid);
     vm_sim_json_string(j, "command", command);
     vm_sim_json_bool(j, "forked", p->parent != 0);
@@ -291,7 +290,6 @@ static void json_process(struct vm_sim_json *j, const struct vm_counts_file *fil
     if (p->tlb.preset[0])
         json_tlb(j, &p->tlb);
     json_classes(j, file, s);
-    vm_sim_json_end(j, '}');
 }
 
 static void json_program(struct vm_sim_json *j, const struct ended *e)
@@ -336,6 +334,19 @@ static unsigned turn_of(const struct vm_counts_file *file, uint64_t number, uint
     return turn;
 }
 
+/* One process; e: of the program, NULL when it did not start with this process. */
+static void json_apart(FILE *out, const struct vm_counts_file *file, const struct vm_counts_process *p,
+                       const struct counts_sum *sum, const struct ended *e)
+{
+    struct vm_sim_json j = {.out = out};
+
+    vm_sim_json_begin(&j, NULL, '{');
+    json_figures(&j, file, p, sum);
+    if (e && e->known)
+        json_program(&j, e);
+    vm_sim_json_end(&j, '}');
+}
+
 static bool report_apart(const struct run *r, const struct vm_counts_file *file, const struct ended *e)
 {
     const struct vm_counts_process *p;
@@ -348,8 +359,7 @@ static bool report_apart(const struct run *r, const struct vm_counts_file *file,
             return false;
         counts_sum(file, i, &sum);
         if (r->json) {
-            struct vm_sim_json j = {.out = out};
-            json_process(&j, file, p, &sum);
+            json_apart(out, file, p, &sum, i == 1 ? e : NULL);
         } else {
             print_process(out, file, p, &sum);
             if (i == 1)
@@ -375,10 +385,13 @@ static void report_together(const struct run *r, FILE *out, const struct vm_coun
     }
     for (uint64_t i = 0; (p = counts_next(file, &i)) != NULL;) {
         counts_sum(file, i, &sum);
-        if (r->json)
-            json_process(&j, file, p, &sum);
-        else
+        if (r->json) {
+            vm_sim_json_begin(&j, NULL, '{');
+            json_figures(&j, file, p, &sum);
+            vm_sim_json_end(&j, '}');
+        } else {
             print_process(out, file, p, &sum);
+        }
     }
     if (r->json) {
         vm_sim_json_end(&j, ']');

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "sim/json.h"
+#include "sim/tlb_study.h"
 #include "tool/command.h"
+#include "tool/peek_tlb.h"
 #include "tool/reach.h"
 #include "vm/tlb_host.h"
 
@@ -21,12 +23,16 @@ static const char usage[] =
     "\n"
     "Says how much of the resident heap of a process that runs with libvmalloc the TLB can map at once: as it is, and if\n"
     "all of it lay in pages of 4 KiB, 64 KiB or 2 MiB, with what larger pages would waste. These are reaches, not misses:\n"
-    "nothing is known of the references that the process makes. The process is neither stopped nor changed.\n"
+    "nothing is known of the references that the process makes, but for a model that it feeds (VMALLOC_OPTIONS=tlb=).\n"
+    "The process is neither stopped nor changed.\n"
     "\n"
     "  -p, --preset NAME   a processor, host (this one: the default where it can be had) or all\n"
     "  -c, --classes       every size class, not only the largest ten\n"
     "  -j, --json          JSON instead of text; bytes\n"
     "  -h, --help          this\n";
+
+#define LOOKUP 20.0 /* of the textbook's EAT, as in vmalloc tlb TRACE */
+#define MEMORY 100.0
 
 static const char *const page_names[REACH_PAGES] = {"as it is", "all 4 KiB", "all 64 KiB", "all 2 MiB"};
 static const char *const page_keys[REACH_PAGES] = {"as_is", "4k", "64k", "2m"};
@@ -38,6 +44,35 @@ struct machines {
     struct vm_tlb_config config[PRESETS_MAX];
     size_t count;
 };
+
+/* The model that the process feeds with allocator events. */
+struct fed {
+    bool known, has_eat;
+    struct peek_tlb sum;
+    double eat;
+};
+
+static double ratio(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
+
+static void take_fed(const struct view *v, struct fed *f)
+{
+    char error[PEEK_ERROR_MAX];
+    struct vm_tlb_config host;
+    struct peek_snapshot *s = peek_snapshot(v->peek, error);
+
+    *f = (struct fed){.known = false};
+    f->known = s && peek_tlb(v->peek, s, &f->sum);
+    peek_snapshot_free(s);
+    if (!f->known)
+        return;
+    const struct vm_tlb_config *c = strcmp(f->sum.preset, "host") != 0 ? vm_tlb_preset(f->sum.preset)
+                                    : vm_tlb_host(&host) == 0          ? &host
+                                                                       : NULL;
+    f->has_eat = c && f->sum.references;
+    if (f->has_eat)
+        f->eat = vm_tlb_eat_textbook(1 - ratio(f->sum.misses, f->sum.references), LOOKUP, MEMORY,
+                                     vm_sim_tlb_walk_levels(c, VM_SIM_TLB_4K));
+}
 
 /* ---- Text ---- */
 
@@ -101,12 +136,30 @@ static void put_classes(const struct reach *r, const struct vm_tlb_config *c, bo
     }
 }
 
-static void put_text(const struct view *v, const struct reach *r, const struct machines *m, bool classes)
+static void put_fed(const struct fed *f)
+{
+    const struct peek_tlb *t = &f->sum;
+
+    if (!f->known)
+        return;
+    printf("\nmodel of %s, fed with allocator events of %" PRIu64 " thread%s, 4 KiB pages, so far:\n"
+           "  %" PRIu64 " references, level 1 hits %.2f %%, level 2 hits %.2f %%, misses %.4f %%",
+           *t->preset ? t->preset : "unknown name", t->threads, t->threads == 1 ? "" : "s", t->references,
+           100 * ratio(t->l1_hits, t->references), 100 * ratio(t->l2_hits, t->references),
+           100 * ratio(t->misses, t->references));
+    if (f->has_eat)
+        printf(", EAT %.1f (t = %.0f, m = %.0f)", f->eat, LOOKUP, MEMORY);
+    putchar('\n');
+}
+
+static void put_text(const struct view *v, const struct reach *r, const struct machines *m, const struct fed *f,
+                     bool classes)
 {
     printf("%s, pid %d, libvmalloc %s\n\n", v->totals.name, (int)v->pid, view_version(v));
     printf("%.0f KiB of the heap are resident, %.0f KiB of it in huge pages%s.\n", kib(r->all.resident),
            kib(r->all.huge), v->knows_huge ? "" : " (not known: this kernel does not tell)");
-    puts("Reach, not misses: nothing is known of the references that the process makes.\n");
+    printf("Reach, not misses: nothing is known of the references that the process makes%s.\n\n",
+           f->known ? "; what a model was fed stands below" : "");
     printf("%-12s %14s %16s\n", "pages", "entries", "would waste");
     for (unsigned p = 0; p < REACH_PAGES; p++)
         printf("%-12s %14" PRIu64 " %12.0f KiB\n", page_names[p], r->what_if[p].pages, kib(r->what_if[p].wasted));
@@ -114,6 +167,7 @@ static void put_text(const struct view *v, const struct reach *r, const struct m
         put_machine(&m->config[i], r);
     put_regions(r);
     put_classes(r, &m->config[0], classes);
+    put_fed(f);
     if (!v->has_pages)
         puts("\nPages could not be read one by one: what is resident is a guess from smaps.");
     if (v->moved)
@@ -151,7 +205,23 @@ static void json_machine(struct vm_sim_json *j, const struct vm_tlb_config *c, c
     vm_sim_json_end(j, '}');
 }
 
-static void put_json(const struct view *v, const struct reach *r, const struct machines *m)
+static void json_fed(struct vm_sim_json *j, const struct fed *f)
+{
+    vm_sim_json_begin(j, "model", '{');
+    vm_sim_json_string(j, "preset", f->sum.preset);
+    vm_sim_json_string(j, "feed", "allocator events, 4 KiB pages");
+    vm_sim_json_number(j, "threads", f->sum.threads);
+    vm_sim_json_number(j, "references", f->sum.references);
+    vm_sim_json_number(j, "l1_hits", f->sum.l1_hits);
+    vm_sim_json_number(j, "l2_hits", f->sum.l2_hits);
+    vm_sim_json_number(j, "misses", f->sum.misses);
+    vm_sim_json_double(j, "miss_ratio", ratio(f->sum.misses, f->sum.references));
+    if (f->has_eat)
+        vm_sim_json_double(j, "eat", f->eat);
+    vm_sim_json_end(j, '}');
+}
+
+static void put_json(const struct view *v, const struct reach *r, const struct machines *m, const struct fed *f)
 {
     struct vm_sim_json j = {.out = stdout};
 
@@ -185,6 +255,8 @@ static void put_json(const struct view *v, const struct reach *r, const struct m
         if (r->of_class[i].resident)
             json_region(&j, NULL, &r->of_class[i], r->class_size[i]);
     vm_sim_json_end(&j, ']');
+    if (f->known)
+        json_fed(&j, f);
     vm_sim_json_end(&j, '}');
 }
 
@@ -219,6 +291,7 @@ static int run(const char *text, const char *preset, bool json, bool classes)
 {
     struct machines machines;
     struct reach reach;
+    struct fed fed;
     pid_t pid;
     int status = take_machines(preset, &machines);
 
@@ -230,10 +303,11 @@ static int run(const char *text, const char *preset, bool json, bool classes)
     if (!v)
         return TOOL_FAILED;
     reach_make(v, &reach);
+    take_fed(v, &fed);
     if (json)
-        put_json(v, &reach, &machines);
+        put_json(v, &reach, &machines, &fed);
     else
-        put_text(v, &reach, &machines, classes);
+        put_text(v, &reach, &machines, &fed, classes);
     view_close(v);
     return TOOL_OK;
 }

@@ -4,6 +4,7 @@ the example of the C interface; malloc_info. Run by tests/tool/run, or by
 hand after a build. Usage: count.py ROOT   (VMALLOC: the command, default ROOT/build/vmalloc; CC: the compiler)"""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,8 @@ def test_output():
     loaded = [json.load(open(os.path.join(WORK, f))) for f in files]
     check("a file a process", len(files) == 2 and sorted("out.%d" % p["pid"] for p in loaded) == files, files)
     check("with --output nothing on stderr", done.stderr == b"", done.stderr)
+    ends = [p["program"]["exit_status"] for p in loaded if "program" in p]
+    check("how the program ended, once", ends == [0] and all("program" in p for p in loaded if not p["forked"]), loaded)
     for f in files:
         os.unlink(os.path.join(WORK, f))
     call(["-o", base, PROGRAM, "exec"])
@@ -100,6 +103,21 @@ def test_output():
     check("a file a program of one process", len(files) == 2 and files[1] == files[0] + ".2", files)
     done = call(["-o", os.path.join(WORK, "no/such/folder"), PROGRAM])
     check("output to nowhere", done.returncode == 0 and done.stderr.count(b"\n") == 1 and b"no/such/folder" in done.stderr, done)
+
+
+def keys_of(value):
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+def test_documented():
+    with open(os.path.join(ROOT, "man/vmalloc-run.1")) as file:
+        page = re.sub(r"\\f.|\\", "", file.read())
+    words = set(re.findall("[a-z0-9_]+", page[page.index(".SH JSON"):]))
+    for end in "exit", "abort":
+        missing = sorted(keys_of(json.loads(call(["--json", "--tlb", "zen4", PROGRAM, end]).stderr)) - words)
+        check("keys of vmalloc run --json that its manual does not have, %s" % end, missing == [], missing)
 
 
 def test_tlb():
@@ -198,7 +216,7 @@ def test_interface():
 def main():
     source = os.path.join(ROOT, "tests/tool/count.c")
     subprocess.run([os.environ.get("CC", "cc"), "-O0", "-fno-builtin", source, "-o", PROGRAM, "-pthread"], check=True)
-    for test in test_ends, test_processes, test_output, test_tlb, test_read, test_arguments, test_not_loaded, test_interface:
+    for test in test_ends, test_processes, test_output, test_documented, test_tlb, test_read, test_arguments, test_not_loaded, test_interface:
         try:
             test()
         except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:

@@ -1,6 +1,7 @@
 # Tests of vmalloc rss, vmalloc map and vmalloc tlb PID: on real programs, and on one whose heap is known (resident.c), at
 # several moments of their life, every byte of RSS is accounted for, and the parts are what the program did.
 # Run by tests/tool/run. Usage: residence.py ROOT    (environment: SEED; VMALLOC and VMALLOC_LIB: the command and the library)
+import fcntl
 import json
 import os
 import pty
@@ -8,9 +9,11 @@ import random
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import xml.etree.ElementTree
 
@@ -374,27 +377,65 @@ def test_map():
         expect("rows that begin at 32 MiB", [row for row in rows if int(row, 16) % (16 * BLOCK)], [])
 
 
+def on_terminal(columns, *arguments, **environment):
+    """What the command writes to a terminal of so many columns."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = subprocess.Popen([VMALLOC, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=its,
+                               env=dict(os.environ, **environment))
+    os.close(its)
+    output = b""
+    try:
+        while data := os.read(ours, 65536):
+            output += data
+    except OSError:  # the other side was closed
+        pass
+    os.close(ours)
+    expect("status", process.wait(), 0)
+    return output.decode()
+
+
+def check_rows(lines, width):
+    """Lines of blocks begin at multiples of so many, and hold no more."""
+    rows = [line for line in lines if re.match(" *[0-9a-f]+000  ", line)]
+    starts = [int(row.split()[0], 16) // BLOCK for row in rows]
+    expect("lines that do not begin at a multiple of %d blocks" % width, [s for s in starts if s % width], [])
+    expect_between("the longest of the lines of %d blocks" % width, max(map(len, rows)), 16 + min(width, 96) // 2, 16 + width)
+    if width <= 64:
+        expect("from line to line", min(b - a for a, b in zip(starts, starts[1:])), width)
+
+
 def test_map_on_a_terminal():
     with resident(1) as program:
-        program.say("fill 4")
-        output = []
+        program.say("fill 192")  # 96 blocks side by side
+        for columns, width in ((20, 8), (40, 16), (79, 32), (80, 64), (200, 128), (0, 64)):
+            output = on_terminal(columns, "map", program.pid)
+            if "\033[" not in output:
+                raise Failure("no colours in %r" % output)
+            lines = re.sub("\033\\[[0-9]*m", "", output).split("\r\n")
+            check_rows(lines, width)
+        expect("colours with NO_COLOR", "\033" in on_terminal(80, "map", program.pid, NO_COLOR="1"), False)
+        expect("colours with NO_COLOR empty", "\033" in on_terminal(80, "map", program.pid, NO_COLOR=""), True)
+        check_rows(call("map", program.pid).stdout.splitlines(), 64)
 
-        def read(fd):
-            data = os.read(fd, 4096)
-            output.append(data)
-            return data
 
-        sink = os.open("/dev/null", os.O_WRONLY)
-        saved = os.dup(1)
-        os.dup2(sink, 1)
-        try:
-            status = pty.spawn([VMALLOC, "map", str(program.pid)], read, lambda fd: b"")
-        finally:
-            os.dup2(saved, 1)
-            os.close(sink), os.close(saved)
-        expect("status", status, 0)
-        if b"\033[" not in b"".join(output):
-            raise Failure("no colours in %r" % output)
+def keys_of(value):
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+def test_json_is_documented():
+    """Every key stands in the section of the manual page that says so."""
+    with resident(2, VMALLOC_OPTIONS="tlb=zen4,stats=1,vm=1") as program, resident(1) as plain:
+        for command in "stat", "rss", "map", "tlb", "where":
+            with open(os.path.join(ROOT, "man/vmalloc-%s.1" % command)) as file:
+                page = re.sub(r"\\f.|\\", "", file.read())
+            words = set(re.findall(r"[a-z0-9_]+", page[re.search(".SH (FIGURES|PARTS|JSON)", page).start():]))
+            for process in program, plain:
+                more = [asked("map", process.pid)["blocks"][0]["address"]] if command == "where" else []
+                missing = sorted(keys_of(asked(command, process.pid, *more)) - words)
+                expect("keys of vmalloc %s --json that its manual does not have" % command, missing, [])
 
 
 def test_pictures():
