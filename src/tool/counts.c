@@ -8,11 +8,62 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-/* The first page is written so that a full disk shows here and not as a SIGBUS in the program. */
+#define PREFIX "vmalloc-stats."
+#define UNIQUE "XXXXXX"
+#define YOUNG 60 /* seconds: its maker may not have locked it yet */
+#define ENTRIES_BYTES 4096
+
+/* What getdents64 fills in; glibc has no name for it. */
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t bytes;
+    uint8_t type;
+    char name[];
+};
+
+/* Removes the file if it is one of ours whose maker is gone, that is, does not hold its lock any more. */
+static void sweep_file(int dir, const char *name)
+{
+    struct stat st;
+    int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_nlink == 1
+        && st.st_mtime + YOUNG < time(NULL) && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(dir, name, 0);
+    close(fd);
+}
+
+/* What launchers that were killed left.  By hand, because opendir() allocates, which vmalloc-launch must not. */
+static void sweep(const char *path)
+{
+    _Alignas(struct entry) char buffer[ENTRIES_BYTES];
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long n;
+
+    while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < n;) {
+            const struct entry *e = (const struct entry *)(buffer + at);
+            if (strncmp(e->name, PREFIX, sizeof PREFIX - 1) == 0
+                && strlen(e->name) == sizeof PREFIX - 1 + sizeof UNIQUE - 1)
+                sweep_file(dir, e->name);
+            at += e->bytes;
+        }
+    if (dir >= 0)
+        close(dir);
+}
+
+/* The first page is written so that a full disk shows here and not as a SIGBUS in the program.  The lock lives as long as
+   the mapping does: it says that somebody will remove the file. */
 static struct vm_counts_file *make_in(const char *dir, char *path, size_t size)
 {
     static const char zeros[VM_COUNTS_FIRST];
@@ -20,12 +71,14 @@ static struct vm_counts_file *make_in(const char *dir, char *path, size_t size)
     /* VMALLOC_OPTIONS has no way to quote a comma. */
     if (dir == NULL || *dir != '/' || strchr(dir, ',') != NULL)
         return NULL;
-    if ((size_t)snprintf(path, size, "%s/vmalloc-stats.XXXXXX", dir) >= size)
+    if ((size_t)snprintf(path, size, "%s/" PREFIX UNIQUE, dir) >= size)
         return NULL;
+    sweep(dir);
     int fd = mkostemp(path, O_CLOEXEC);
     if (fd < 0)
         return NULL;
     void *file = MAP_FAILED;
+    flock(fd, LOCK_EX | LOCK_NB);
     if (write(fd, zeros, sizeof zeros) == (ssize_t)sizeof zeros && ftruncate(fd, VM_COUNTS_BYTES) == 0)
         file = mmap(NULL, VM_COUNTS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);

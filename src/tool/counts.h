@@ -21,7 +21,7 @@ struct counts_sum {
 };
 
 /* A file of VM_COUNTS_BYTES zeroed bytes for stats=FILE, made in the first of the usual places that will do, mapped;
-   path: its name.  NULL when there is none, path is then "". */
+   path: its name.  NULL when there is none, path is then "".  Those that killed makers left there are removed. */
 struct vm_counts_file *counts_make(char *path, size_t size);
 
 /* Maps a file that was written; NULL and errno when it cannot be. */

@@ -387,6 +387,39 @@ def test_no_stats_file_stays():
     expect("what is left", os.listdir(runtime), [])
 
 
+def test_files_of_killed_launchers_are_swept():
+    """The next launcher removes them; one whose launcher lives stays, and so does what only looks like one."""
+    runtime = tempfile.mkdtemp(dir=WORK)
+    environment = dict(os.environ, XDG_RUNTIME_DIR=runtime)
+    launch = [LAUNCH, "--preload", LIBRARY, "--stats"]
+
+    def start():
+        before = set(os.listdir(runtime))
+        process = subprocess.Popen(launch + ["sh", "-c", "echo; exec sleep 60"], env=environment, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL)
+        process.stdout.readline()
+        (name,) = set(os.listdir(runtime)) - before
+        return process, name
+
+    killed, stale = start()
+    killed.kill()
+    killed.communicate(timeout=LIMIT)
+    living, used = start()
+    with open(os.path.join(runtime, "vmalloc-stats.other-file"), "w"):
+        pass
+    os.symlink("vmalloc-stats.other-file", os.path.join(runtime, "vmalloc-stats.ABCDEF"))
+    kept = {used, "vmalloc-stats.other-file", "vmalloc-stats.ABCDEF"}
+    call(launch + ["true"], env=environment)
+    expect("what is left when all are young", set(os.listdir(runtime)), kept | {stale})
+    for name in os.listdir(runtime):
+        os.utime(os.path.join(runtime, name), (1, 1), follow_symlinks=False)
+    call(launch + ["true"], env=environment)
+    expect("what is left", set(os.listdir(runtime)), kept)
+    living.terminate()
+    living.communicate(timeout=LIMIT)
+    expect("what is left at the end", set(os.listdir(runtime)), kept - {used})
+
+
 def test_json():
     path = os.path.join(WORK, "figures.json")
 
