@@ -6,16 +6,38 @@
 
 #include "base/fail.h"
 
+/* Bytes of the character of UTF-8 that begins there; 0: none does, or one that is too long, a surrogate or beyond all. */
+static unsigned utf8_length(const unsigned char *p)
+{
+    unsigned length = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
+    unsigned char low = *p == 0xe0   ? 0xa0
+                        : *p == 0xf0 ? 0x90
+                                     : 0x80,
+                  high = *p == 0xed   ? 0x9f
+                         : *p == 0xf4 ? 0x8f
+                                      : 0xbf;
+
+    for (unsigned i = 1; i < length; i++, low = 0x80, high = 0xbf)
+        if (p[i] < low || p[i] > high)
+            return 0;
+    return length;
+}
+
+/* Names of programs and files may be any bytes; JSON is UTF-8. */
 static void put_string(FILE *out, const char *text)
 {
     putc('"', out);
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\')
+    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+        unsigned length = utf8_length(p);
+        if (length == 0)
+            fputs("\\ufffd", out);
+        else if (*p == '"' || *p == '\\')
             fprintf(out, "\\%c", *p);
         else if (*p < 0x20 || *p == 0x7f)
             fprintf(out, "\\u%04x", *p);
         else
-            putc(*p, out);
+            fwrite(p, 1, length, out);
+        p += length ? length : 1;
     }
     putc('"', out);
 }

@@ -46,12 +46,19 @@ static uint64_t sum_of(const uint64_t part[], unsigned from, unsigned to)
     return sum;
 }
 
+/* Where nothing lies in a huge page, what is resident without having been handed out came with one that was split since, or
+   was being handed out at that moment. */
+static const char *name_of(const struct account *a, unsigned part)
+{
+    return part == ACCOUNT_UNUSED && a->huge == 0 ? "resident, not handed out" : account_name((enum account_part)part);
+}
+
 static void put_parts(const struct account *a, const char *title, unsigned from, unsigned to, unsigned always)
 {
     put_line(a, "", title, sum_of(a->part, from, to));
     for (unsigned i = from; i < to; i++)
         if (a->part[i] || i < always)
-            put_line(a, "  ", account_name((enum account_part)i), a->part[i]);
+            put_line(a, "  ", name_of(a, i), a->part[i]);
 }
 
 static void put_heap(const struct view *v, const struct account *a)
@@ -98,6 +105,7 @@ static void put_mappings(const struct account *a)
     puts("\nNot the heap's, by mapping:");
     for (size_t i = 0; i < a->others; i++) {
         const struct procfs_mapping *m = a->other[i].mapping;
+        procfs_make_printable(m->path, PROCFS_ANY);
         printf("  %12" PRIx64 "-%-12" PRIx64 " %s %10.0f KiB  %-20s %s\n", m->start, m->end, m->perms,
                kib(a->other[i].bytes), account_name(a->other[i].part), m->path);
     }

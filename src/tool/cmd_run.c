@@ -19,6 +19,7 @@
 #include "tool/attend.h"
 #include "tool/command.h"
 #include "tool/counts.h"
+#include "tool/procfs.h"
 
 static const char *const name = "run";
 
@@ -151,6 +152,12 @@ static const char *end_text(const struct vm_counts_process *p)
 /* Of slabs, large blocks and what is kept of both, the bytes that hold nothing live. */
 static uint64_t idle_bytes(uint64_t space, uint64_t live) { return space > live ? space - live : 0; }
 
+static void take_command(const struct vm_counts_process *p, char command[static sizeof p->command + 1])
+{
+    memcpy(command, p->command, sizeof p->command);
+    command[sizeof p->command] = '\0';
+}
+
 /* Of the option tlb. */
 static void print_tlb(FILE *out, const struct vm_counts_tlb *t)
 {
@@ -166,11 +173,12 @@ static void print_tlb(FILE *out, const struct vm_counts_tlb *t)
 static void print_process(FILE *out, const struct vm_counts_file *file, const struct vm_counts_process *p,
                           const struct counts_sum *s)
 {
-    char a[24], b[24];
+    char a[24], b[24], command[sizeof p->command + 1];
     uint64_t space = p->slab_space + p->frames_free + p->large_live + p->large_kept;
 
-    fprintf(out, "vmalloc run: %.*s, process %" PRIu64 "%s\n", (int)sizeof p->command, p->command, p->pid,
-            p->parent ? ", forked" : "");
+    take_command(p, command);
+    procfs_make_printable(command, PROCFS_ASCII);
+    fprintf(out, "vmalloc run: %s, process %" PRIu64 "%s\n", command, p->pid, p->parent ? ", forked" : "");
     fprintf(out,
             "  calls      %" PRIu64 " blocks handed out, %s%" PRIu64 " taken back, %" PRIu64 " realloc, %" PRIu64
             " failed\n",
@@ -261,9 +269,9 @@ static void json_tlb(struct vm_sim_json *j, const struct vm_counts_tlb *t)
 static void json_figures(struct vm_sim_json *j, const struct vm_counts_file *file, const struct vm_counts_process *p,
                          const struct counts_sum *s)
 {
-    char command[sizeof p->command + 1] = "";
+    char command[sizeof p->command + 1];
 
-    memcpy(command, p->command, sizeof p->command);
+    take_command(p, command);
     vm_sim_json_number(j, "pid", p->pid);
     vm_sim_json_string(j, "command", command);
     vm_sim_json_bool(j, "forked", p->parent != 0);

@@ -14,6 +14,7 @@
 #include "tool/peek.h"
 #include "tool/peek_counts.h"
 #include "tool/peek_tlb.h"
+#include "tool/procfs.h"
 #include "tool/shared.h"
 
 static const char *const name = "stat";
@@ -76,8 +77,7 @@ static void read_process(pid_t pid, struct process *p)
     if (!open || !close || close < open)
         return;
     snprintf(p->command, sizeof p->command, "%.*s", (int)(close - open - 1), open + 1);
-    for (char *at = p->command; *at; at++) /* a program may call itself anything, and this goes to terminals */
-        *at = *at >= ' ' && *at < 0x7f ? *at : '?';
+    procfs_make_printable(p->command, PROCFS_ASCII);
     long pages;
     p->known = sscanf(close + 1,
                       " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64

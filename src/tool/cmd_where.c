@@ -142,8 +142,7 @@ static void find_mapping(struct where *w)
     if (m)
         snprintf(w->mapping, sizeof w->mapping, "%#" PRIx64 "-%#" PRIx64 " %s %s", m->start, m->end, m->perms,
                  *m->path ? m->path : "anonymous");
-    for (char *at = w->mapping; *at; at++)
-        *at = (unsigned char)*at >= ' ' && *at != 0x7f ? *at : '?';
+    procfs_make_printable(w->mapping, PROCFS_ANY);
     procfs_maps_free(&maps);
 }
 

@@ -206,6 +206,7 @@ int procfs_read_totals(pid_t pid, struct procfs_totals *t)
         take_total(line, "VmSwap:", &t->swap);
     }
     fclose(in);
+    procfs_make_printable(t->name, PROCFS_ASCII);
     t->rss = t->status_rss;
     in = open_file(pid, "smaps_rollup");
     if (!in)

@@ -37,6 +37,16 @@ void procfs_maps_free(struct procfs_maps *maps);
 bool procfs_maps_equal(const struct procfs_maps *a, const struct procfs_maps *b); /* borders, permissions and paths */
 struct procfs_mapping *procfs_mapping_at(const struct procfs_maps *maps, uint64_t address); /* NULL: none covers it */
 
+/* Characters of control and those above `last` become '?': programs may call themselves and their files anything, and
+   this goes to terminals. */
+VM_INLINE void procfs_make_printable(char *text, unsigned char last)
+{
+    for (unsigned char *at = (unsigned char *)text; *at; at++)
+        *at = *at >= ' ' && *at != 0x7f && *at <= last ? *at : '?';
+}
+#define PROCFS_ASCII 0x7e
+#define PROCFS_ANY 0xff
+
 struct procfs_totals {
     uint64_t rss;        /* smaps_rollup: counted by walking the pages */
     uint64_t status_rss; /* VmRSS of status: the kernel's counters */

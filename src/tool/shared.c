@@ -67,7 +67,9 @@ bool shared_read(pid_t pid, struct vm_share_page *page, char error[SHARED_ERROR_
     snprintf(path, sizeof path, "%s.%d", VM_SHARE_PATH, (int)pid);
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return say(error, path, strerror(errno));
+        return say(error, path,
+                   errno == ENOENT ? "No such file: VMALLOC_OPTIONS=share=1 was not set when the program started"
+                                   : strerror(errno));
     bool sound = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == geteuid() || geteuid() == 0)
                  && (st.st_mode & 022) == 0 && read_whole(fd, page);
     close(fd);

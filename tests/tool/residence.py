@@ -377,6 +377,35 @@ def test_map():
         expect("rows that begin at 32 MiB", [row for row in rows if int(row, 16) % (16 * BLOCK)], [])
 
 
+def test_names_of_any_bytes():
+    """A program and its files may be called anything: JSON and SVG stay what they are, terminals get no controls."""
+    need("/usr/bin/python3")
+    folder = os.path.join(WORK.encode(), b'n\xff\x1b[31m"<&\\\xc3\xa9')
+    os.mkdir(folder)
+    mapped = os.path.join(folder, b"file")
+    with open(mapped, "wb") as file:
+        file.write(bytes(65536))
+    script = ("import ctypes, mmap, sys\nctypes.CDLL(None).prctl(15, b'\\xff<&\"\\x1b[31m]]>\\xc3', 0, 0, 0)\n"
+              "file = open(sys.argv[1], 'rb')\nm = mmap.mmap(file.fileno(), 65536, mmap.MAP_PRIVATE, mmap.PROT_READ)\n"
+              "x = m[:65536]\nprint('ready', flush=True)\nsys.stdin.read()\n")
+    with Program(["/usr/bin/python3", "-c", script, mapped]) as program:
+        program.answer()
+        address = asked("map", program.pid)["blocks"][0]["address"]
+        for arguments in ["stat"], ["rss"], ["map"], ["tlb"], ["where", address]:
+            text = call(arguments[0], "-j", program.pid, *arguments[1:], errors="strict").stdout
+            value = json.loads(text)
+            expect("its name, %s" % arguments[0], value.get("command", value.get("program", '?<&"?[31m]]>?')),
+                   '?<&"?[31m]]>?')
+        paths = [m["path"] for m in asked("rss", program.pid)["mappings"]]
+        expect("the file in JSON", [p for p in paths if p.endswith("/file")], [WORK + '/n\ufffd\x1b[31m"<&\\\u00e9/file'])
+        for arguments in ["stat"], ["rss", "-m"], ["map"], ["tlb"], ["stat", "-p"]:
+            text = call(*arguments, program.pid, errors="surrogateescape").stdout
+            expect("controls on a terminal, %s" % arguments, re.findall("[^ -\ud8ff\udc80-\udcff\n]|\x7f", text), [])
+        svg = os.path.join(WORK, "name.svg")
+        call("map", "--svg", svg, program.pid)
+        xml.etree.ElementTree.parse(svg)
+
+
 def on_terminal(columns, *arguments, **environment):
     """What the command writes to a terminal of so many columns."""
     ours, its = pty.openpty()

@@ -501,7 +501,9 @@ def share_missing():
     hello(process)
     refused("share=1", "stat", process.pid, before=forbid_reading)
     refused("forbids to read its memory", "where", process.pid, "1000", before=forbid_reading)
-    refused("No such file", "stat", "--shared", process.pid)
+    for command in "stat", "rss":
+        refused("/dev/shm/vmalloc.%d: No such file: VMALLOC_OPTIONS=share=1 was not set" % process.pid, command, "--shared",
+                process.pid)
     end(process)
 
 
