@@ -48,11 +48,10 @@ VM_INLINE void *vm_malloc_hit(size_t n) { return vm_slab_hit(vm_slab_for(vm_tls,
 VM_INLINE void *vm_tap_hit(const struct vm_entries *tap, size_t n)
 {
     size_t slot = vm_count_slot(n);
-    uint64_t *calls = &tap->counts->slot[slot];
     void *p = vm_slab_hit(tap->direct[slot]);
 
     if (VM_LIKELY(p != NULL))
-        VM_BUMP(calls);
+        VM_BUMP(&tap->counts->slot[slot]);
     return p;
 }
 
