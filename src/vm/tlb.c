@@ -1,9 +1,16 @@
 /* The TLB model; see tlb.h for the contract.
 
-   An array is sets of ways.  Every entry has a key, a value, and a byte of fingerprint of its page; a lookup compares
-   the fingerprints of a whole set at once, without a branch that depends on where it is found, and then the keys of
-   those that agree.  The ways of a set are in a ring in order of use,
-   head[set] the latest; entries that are not valid (fingerprint 0) are the last ones of the ring, so that its end is
+   An array is sets of ways, and a set lies in one piece:
+
+    +-----------------+-------------+------+---------------+----------------+----------------------+
+    | a fingerprint a | ring, a     | head | a key a way   | a value a way  | slots, of sets with  |
+    | way, 1 byte     | link a way  |      |               |                | more than NARROW ways|
+    +-----------------+-------------+------+---------------+----------------+----------------------+
+
+   A lookup compares the fingerprints of a whole set at once, without a branch that depends on where it is found, and then
+   the keys of those that agree.  In a wide set it first looks into the slot that the page's hash leads to, which has the
+   number of its entries with such a hash, mostly 0 or 1, and the way of the latest.  The ways are in a ring in order of use,
+   the head the latest; entries that are not valid (fingerprint 0) are the last ones of the ring, so that its end is
    always the one to replace.
 
      63                              19 18  17  16 15        0
@@ -30,23 +37,29 @@
 #define KEY_WHERE (~(KEY_ASID | KEY_GLOBAL)) /* page and size */
 
 #define PRINTS 16 /* are compared at a time */
+#define NARROW (2 * PRINTS)
+#define SLOTS_PER_WAY 8 /* at least */
 
 #define NONE UINT32_MAX
+#define NO_MASK UINT64_MAX
 
 struct ring {
     uint16_t older, newer; /* ways; the head's newer is the oldest */
 };
 
+struct slot {
+    uint16_t entries; /* valid ones whose hash leads here */
+    uint16_t way;     /* of the latest, if it is still there */
+};
+
 struct array {
     /* const: after init */
-    uint32_t sets, ways, stride; /* stride: ways rounded up to PRINTS */
-    uint64_t mask;               /* sets - 1 when that is a power of two, else 0 */
-    uint64_t *key;
-    uint64_t *value;
-    uint8_t *print;
-    struct ring *ring;
-    uint16_t *head;
+    uint32_t sets, ways, stride;                        /* stride: ways rounded up to PRINTS */
+    uint32_t head_at, key_at, value_at, slot_at, bytes; /* of a set: offsets, and all of it; the ring is at `stride` */
+    uint32_t slot_shift;                                /* of a hash; 0: there are no slots */
     uint32_t sizes;
+    uint64_t mask; /* sets - 1 when that is a power of two, else NO_MASK */
+    char *memory;
     /* counts */
     uint32_t globals;            /* valid global entries */
     uint32_t live[VM_TLB_SIZES]; /* valid entries by page size */
@@ -73,15 +86,30 @@ VM_FACTS vm_tlb_facts[] = {VM_FACT_FIELD(tlb, struct vm_tlb, counts), VM_FACT_EN
 
 /* ---- Arrays ---- */
 
-static uint32_t set_of(const struct array *a, uint64_t page)
+static inline uint32_t set_of(const struct array *a, uint64_t page)
 {
-    return (uint32_t)(a->mask || a->sets == 1 ? page & a->mask : page % a->sets);
+    return (uint32_t)(VM_LIKELY(a->mask != NO_MASK) ? page & a->mask : page % a->sets);
 }
 
-/* 1 to 255; a word, since a spilled byte that is loaded as a word stalls. */
-static uint32_t print_of(uint64_t page)
+/* A set, and its parts. */
+static inline char *nth_set(const struct array *a, uint32_t n) { return a->memory + (size_t)n * a->bytes; }
+static inline char *set_for(const struct array *a, uint64_t page) { return nth_set(a, set_of(a, page)); }
+static inline uint8_t *prints(char *set) { return (uint8_t *)set; }
+static inline struct ring *ring_of(const struct array *a, char *set)
 {
-    uint32_t p = (uint32_t)(page * 0x9e3779b97f4a7c15u >> 56);
+    return (struct ring *)(void *)(set + a->stride);
+}
+static inline uint16_t *head_of(const struct array *a, char *set) { return (uint16_t *)(void *)(set + a->head_at); }
+static inline uint64_t *keys(const struct array *a, char *set) { return (uint64_t *)(void *)(set + a->key_at); }
+static inline uint64_t *values(const struct array *a, char *set) { return (uint64_t *)(void *)(set + a->value_at); }
+static inline struct slot *slots(const struct array *a, char *set) { return (struct slot *)(void *)(set + a->slot_at); }
+
+static inline uint64_t hash_of(uint64_t page) { return page * 0x9e3779b97f4a7c15u; }
+
+/* 1 to 255; a word, since a spilled byte that is loaded as a word stalls. */
+static inline uint32_t print_of(uint64_t hash)
+{
+    uint32_t p = (uint32_t)(hash >> 56);
     return p + !p;
 }
 
@@ -117,30 +145,49 @@ static inline uint64_t match_16(const uint8_t *print, uint32_t p)
 }
 #endif
 
-/* The way in the set, or NONE. */
-static inline uint32_t find(const struct array *a, uint32_t set, uint32_t p, uint64_t want)
+/* The way among those of the bits whose key it is, or NONE. */
+static inline uint32_t way_among(const uint64_t *key, uint32_t from, uint64_t found, uint64_t want)
 {
-    const uint8_t *print = a->print + (size_t)set * a->stride;
-    const uint64_t *key = a->key + (size_t)set * a->ways;
-
-    for (uint32_t from = 0; from < a->stride; from += 64) {
-        uint64_t found = 0;
-        uint32_t to = a->stride - from < 64 ? a->stride - from : 64;
-        for (uint32_t at = 0; at < to; at += 16)
-            found |= match_16(print + from + at, p) << at;
-        for (; found; found &= found - 1) {
-            uint32_t way = from + (uint32_t)__builtin_ctzl(found);
-            if (VM_LIKELY(key_matches(key[way], want)))
-                return way;
-        }
+    for (; found; found &= found - 1) {
+        uint32_t way = from + (uint32_t)__builtin_ctzl(found);
+        if (VM_LIKELY(key_matches(key[way], want)))
+            return way;
     }
     return NONE;
 }
 
-static inline void touch(struct array *a, uint32_t set, uint32_t way)
+static VM_NOINLINE uint32_t scan_wide(const struct array *a, char *set, uint32_t p, uint64_t want)
 {
-    struct ring *ring = a->ring + (size_t)set * a->ways;
-    uint32_t head = a->head[set];
+    uint32_t way = NONE;
+
+    for (uint32_t from = 0; way == NONE && from < a->stride; from += PRINTS)
+        way = way_among(keys(a, set), from, match_16(prints(set) + from, p), want);
+    return way;
+}
+
+/* The way in the set, or NONE. */
+static inline uint32_t find(const struct array *a, char *set, uint64_t hash, uint64_t want)
+{
+    uint32_t p = print_of(hash);
+
+    if (a->slot_shift) {
+        struct slot slot = slots(a, set)[hash >> a->slot_shift];
+        if (slot.entries == 0)
+            return NONE;
+        if (VM_LIKELY(prints(set)[slot.way] == p && key_matches(keys(a, set)[slot.way], want)))
+            return slot.way;
+        return scan_wide(a, set, p, want);
+    }
+    uint64_t found = match_16(prints(set), p);
+    if (a->stride > PRINTS)
+        found |= match_16(prints(set) + PRINTS, p) << PRINTS;
+    return way_among(keys(a, set), 0, found, want);
+}
+
+static inline void touch(const struct array *a, char *set, uint32_t way)
+{
+    struct ring *ring = ring_of(a, set);
+    uint32_t head = *head_of(a, set);
 
     if (way == head)
         return;
@@ -153,63 +200,82 @@ static inline void touch(struct array *a, uint32_t set, uint32_t way)
         ring[oldest].older = (uint16_t)way;
         ring[head].newer = (uint16_t)way;
     }
-    a->head[set] = (uint16_t)way;
+    *head_of(a, set) = (uint16_t)way;
 }
 
-static void drop(struct array *a, uint32_t set, uint32_t way)
+static inline struct slot *slot_of_key(const struct array *a, char *set, uint64_t key)
 {
-    uint64_t key = a->key[(size_t)set * a->ways + way];
+    return &slots(a, set)[hash_of(key >> KEY_PAGE_SHIFT) >> a->slot_shift];
+}
 
-    a->print[(size_t)set * a->stride + way] = 0;
+static void drop(struct array *a, char *set, uint32_t way)
+{
+    uint64_t key = keys(a, set)[way];
+
+    prints(set)[way] = 0;
+    if (a->slot_shift)
+        slot_of_key(a, set, key)->entries--;
     a->live[key >> KEY_SIZE_SHIFT & 3]--;
     a->globals -= !!(key & KEY_GLOBAL);
     /* To the old end: to the front, and the front one step on. */
     touch(a, set, way);
-    a->head[set] = a->ring[(size_t)set * a->ways + way].older;
+    *head_of(a, set) = ring_of(a, set)[way].older;
 }
 
 /* A page is global or it is not: of a global one no other entry stays. */
-static VM_NOINLINE void drop_same_page(struct array *a, uint32_t set, uint32_t p, uint64_t key)
+static VM_NOINLINE void drop_same_page(struct array *a, char *set, uint32_t p, uint64_t key)
 {
     for (uint32_t way = 0; way < a->ways; way++)
-        if (a->print[(size_t)set * a->stride + way] == p
-            && ((a->key[(size_t)set * a->ways + way] ^ key) & KEY_WHERE) == 0)
+        if (prints(set)[way] == p && ((keys(a, set)[way] ^ key) & KEY_WHERE) == 0)
             drop(a, set, way);
 }
 
-/* In place of the oldest of its set; it must not be there.  Returns where its value is. */
-static inline uint64_t *insert(struct array *a, uint32_t set, uint32_t p, uint64_t key, uint64_t value)
+/* The one that goes, if any, and the one that comes are of different kinds. */
+static VM_NOINLINE void count_kinds(struct array *a, bool goes, uint64_t old, uint64_t key)
 {
-    if (VM_UNLIKELY(key & KEY_GLOBAL))
-        drop_same_page(a, set, p, key);
-    uint32_t way = a->ring[(size_t)set * a->ways + a->head[set]].newer;
-    size_t at = (size_t)set * a->ways + way;
-    uint8_t *print = &a->print[(size_t)set * a->stride + way];
-
-    a->evictions += !!*print;
-    if (!*print || ((a->key[at] ^ key) & KEY_KIND)) { /* else one of its kind goes as one comes */
-        if (*print) {
-            a->live[a->key[at] >> KEY_SIZE_SHIFT & 3]--;
-            a->globals -= !!(a->key[at] & KEY_GLOBAL);
-        }
-        a->live[key >> KEY_SIZE_SHIFT & 3]++;
-        a->globals += !!(key & KEY_GLOBAL);
+    if (goes) {
+        a->live[old >> KEY_SIZE_SHIFT & 3]--;
+        a->globals -= !!(old & KEY_GLOBAL);
     }
-    a->key[at] = key;
-    a->value[at] = value; /* NOLINT(clang-analyzer-core.NullDereference): every array has values */
-    *print = (uint8_t)p;
-    a->head[set] = (uint16_t)way;
-    return &a->value[at];
+    a->live[key >> KEY_SIZE_SHIFT & 3]++;
+    a->globals += !!(key & KEY_GLOBAL);
 }
 
-static uint64_t *find_value(struct array *a, uint64_t page, uint64_t want)
+/* In place of the oldest of its set; it must not be there.  Returns where its value is. */
+static inline uint64_t *insert(struct array *a, char *set, uint64_t hash, uint64_t key, uint64_t value)
 {
-    uint32_t set = set_of(a, page), way = find(a, set, print_of(page), want);
+    uint32_t p = print_of(hash);
+
+    if (VM_UNLIKELY(key & KEY_GLOBAL))
+        drop_same_page(a, set, p, key);
+    uint32_t way = ring_of(a, set)[*head_of(a, set)].newer;
+    uint64_t *where = &keys(a, set)[way], *its_value = &values(a, set)[way], old = *where;
+    bool goes = prints(set)[way] != 0;
+    if (a->slot_shift) {
+        struct slot *slot = &slots(a, set)[hash >> a->slot_shift];
+        if (goes)
+            slot_of_key(a, set, old)->entries--;
+        slot->entries++;
+        slot->way = (uint16_t)way;
+    }
+    if (VM_UNLIKELY(!goes || ((old ^ key) & KEY_KIND)))
+        count_kinds(a, goes, old, key);
+    a->evictions += goes;
+    *head_of(a, set) = (uint16_t)way;
+    *where = key;
+    *its_value = value;
+    prints(set)[way] = (uint8_t)p;
+    return its_value;
+}
+
+static inline uint64_t *find_value(const struct array *a, char *set, uint64_t hash, uint64_t want)
+{
+    uint32_t way = find(a, set, hash, want);
 
     if (way == NONE)
         return NULL;
     touch(a, set, way);
-    return &a->value[(size_t)set * a->ways + way];
+    return &values(a, set)[way];
 }
 
 /* What a flush takes. */
@@ -225,49 +291,57 @@ static size_t drop_if(struct array *a, uint32_t set, uint32_t end, bool (*goes)(
 {
     size_t dropped = 0;
 
-    for (; set < end; set++)
+    for (; set < end; set++) {
+        char *s = nth_set(a, set);
         for (uint32_t way = 0; way < a->ways; way++)
-            if (a->print[(size_t)set * a->stride + way] && goes(f, a->key[(size_t)set * a->ways + way])) {
-                drop(a, set, way);
+            if (prints(s)[way] && goes(f, keys(a, s)[way])) {
+                drop(a, s, way);
                 dropped++;
             }
+    }
     return dropped;
 }
 
 /* ---- Building ---- */
 
+/* Sets, and where their parts are. */
+static void array_shape(struct array *a, const struct vm_tlb_geometry *g)
+{
+    unsigned bits = g->ways > NARROW ? vm_log2(g->ways * SLOTS_PER_WAY - 1) + 1 : 0; /* log2 */
+
+    *a = (struct array){.sets = g->sets, .ways = g->ways, .sizes = g->sizes};
+    a->stride = (uint32_t)vm_align_up(g->ways, PRINTS);
+    a->mask = vm_is_pow2(g->sets) ? g->sets - 1 : NO_MASK;
+    a->head_at = a->stride + g->ways * (uint32_t)sizeof(struct ring);
+    a->key_at = (uint32_t)vm_align_up(a->head_at + sizeof(uint16_t), sizeof(uint64_t));
+    a->value_at = a->key_at + g->ways * (uint32_t)sizeof(uint64_t);
+    a->slot_at = a->value_at + g->ways * (uint32_t)sizeof(uint64_t);
+    a->slot_shift = bits ? 64 - bits : 0;
+    a->bytes = (uint32_t)vm_align_up(a->slot_at + (bits ? sizeof(struct slot) << bits : 0), PRINTS);
+}
+
 static size_t array_bytes(const struct vm_tlb_geometry *g)
 {
-    size_t entries = (size_t)g->sets * g->ways, prints = (size_t)g->sets * vm_align_up(g->ways, PRINTS);
+    struct array a;
 
-    return entries == 0
-               ? 0
-               : vm_align_up(entries * 16 + entries * sizeof(struct ring) + g->sets * sizeof(uint16_t) + prints,
-                             VM_CACHE_LINE);
+    if (g->ways == 0)
+        return 0;
+    array_shape(&a, g);
+    return vm_align_up((size_t)a.sets * a.bytes, VM_CACHE_LINE);
 }
 
 static char *array_init(struct array *a, const struct vm_tlb_geometry *g, char *memory)
 {
-    size_t entries = (size_t)g->sets * g->ways;
-
     memset(a, 0, sizeof *a);
-    if (entries == 0)
+    if (g->ways == 0)
         return memory;
-    a->sets = g->sets;
-    a->ways = g->ways;
-    a->sizes = g->sizes;
-    a->stride = (uint32_t)vm_align_up(g->ways, PRINTS);
-    a->mask = vm_is_pow2(g->sets) ? g->sets - 1 : 0;
-    a->print = (uint8_t *)memory; /* aligned as they are compared */
-    a->key = (uint64_t *)(void *)(memory + (size_t)a->sets * a->stride);
-    a->value = a->key + entries;
-    a->ring = (struct ring *)(void *)(a->value + entries);
-    a->head = (uint16_t *)(void *)(a->ring + entries);
+    array_shape(a, g);
+    a->memory = memory;
     memset(memory, 0, array_bytes(g));
-    for (size_t i = 0; i < entries; i++) {
-        uint32_t way = (uint32_t)(i % a->ways);
-        a->ring[i].older = (uint16_t)((way + 1) % a->ways);
-        a->ring[i].newer = (uint16_t)((way + a->ways - 1) % a->ways);
+    for (uint32_t set = 0; set < a->sets; set++) {
+        struct ring *ring = ring_of(a, nth_set(a, set));
+        for (uint32_t way = 0; way < a->ways; way++)
+            ring[way] = (struct ring){(uint16_t)((way + 1) % a->ways), (uint16_t)((way + a->ways - 1) % a->ways)};
     }
     return memory + array_bytes(g);
 }
@@ -382,17 +456,20 @@ static unsigned walk(struct vm_tlb *t, uint64_t address, unsigned level)
 
     for (; known < levels; known++) { /* index of the entry at level known + 1 */
         struct array *a = &t->walk_cache[known];
+        if (a->ways == 0)
+            continue;
         uint64_t page = address >> t->config.walk_shift[known];
-        if (a->ways && find_value(a, page, page << KEY_PAGE_SHIFT | t->asid)) {
+        if (find_value(a, set_for(a, page), hash_of(page), page << KEY_PAGE_SHIFT | t->asid)) {
             t->counts.walk_cache_hits[known]++;
             break;
         }
     }
     for (unsigned i = level; i < known; i++) {
         struct array *a = &t->walk_cache[i];
+        if (a->ways == 0)
+            continue;
         uint64_t page = address >> t->config.walk_shift[i];
-        if (a->ways)
-            insert(a, set_of(a, page), print_of(page), page << KEY_PAGE_SHIFT | t->asid, 0);
+        insert(a, set_for(a, page), hash_of(page), page << KEY_PAGE_SHIFT | t->asid, 0);
     }
     t->counts.walk_reads += known - level + 1;
     return known - level + 1;
@@ -406,28 +483,28 @@ static inline void remember(struct vm_tlb *t, uint64_t page, enum vm_tlb_size si
     t->last_size = (uint8_t)size;
 }
 
-static VM_NOINLINE unsigned ref_past_level_1(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size, uint64_t global)
+/* first_set: of the first level's array, if there is one. */
+static VM_NOINLINE unsigned ref_past_level_1(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size, uint64_t global,
+                                             char *first_set)
 {
-    uint64_t page = address >> t->config.shift[size];
+    uint64_t page = address >> t->config.shift[size], hash = hash_of(page);
     uint64_t key = page << KEY_PAGE_SHIFT | (uint64_t)size << KEY_SIZE_SHIFT | t->asid | global;
     struct array *first = t->of_size[0][size], *second = t->of_size[1][size];
-    uint32_t p = print_of(page);
+    char *set = second ? set_for(second, page) : NULL;
+    uint32_t way = second ? find(second, set, hash, key & ~KEY_GLOBAL) : NONE;
     unsigned reads = 0;
 
-    uint32_t set = second ? set_of(second, page) : 0;
-    uint32_t way = second ? find(second, set, p, key & ~KEY_GLOBAL) : NONE;
     if (way != NONE) {
         touch(second, set, way);
-        key = (key & ~KEY_GLOBAL) | (second->key[(size_t)set * second->ways + way] & KEY_GLOBAL);
+        key = (key & ~KEY_GLOBAL) | (keys(second, set)[way] & KEY_GLOBAL);
         t->counts.hits[1][size]++;
     } else {
         reads = walk(t, address, t->leaf_level[size]);
         t->counts.walks[size]++;
         if (second)
-            insert(second, set, p, key, 0);
+            insert(second, set, hash, key, 0);
     }
-    uint64_t *value = first ? insert(first, set_of(first, page), p, key, 0) : NULL;
-    remember(t, page, size, value);
+    remember(t, page, size, first ? insert(first, first_set, hash, key, 0) : NULL);
     return reads;
 }
 
@@ -440,18 +517,20 @@ static inline unsigned ref(struct vm_tlb *t, uint64_t address, enum vm_tlb_size 
         t->counts.hits[0][size]++;
         return 0;
     }
-    struct array *a = t->of_size[0][size];
+    const struct array *a = t->of_size[0][size];
+    char *set = NULL;
     if (VM_LIKELY(a)) {
         uint64_t want = page << KEY_PAGE_SHIFT | (uint64_t)size << KEY_SIZE_SHIFT | t->asid;
-        uint32_t set = set_of(a, page), way = find(a, set, print_of(page), want);
+        set = set_for(a, page);
+        uint32_t way = find(a, set, hash_of(page), want);
         if (way != NONE) {
             touch(a, set, way);
             t->counts.hits[0][size]++;
-            remember(t, page, size, &a->value[(size_t)set * a->ways + way]);
+            remember(t, page, size, &values(a, set)[way]);
             return 0;
         }
     }
-    return ref_past_level_1(t, address, size, global);
+    return ref_past_level_1(t, address, size, global, set);
 }
 
 unsigned vm_tlb_ref(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size) { return ref(t, address, size, 0); }
@@ -476,15 +555,15 @@ static VM_NOINLINE uint64_t *lookup_past_last(struct vm_tlb *t, uint64_t address
                 continue;
             uint64_t page = address >> t->config.shift[s];
             uint64_t want = page << KEY_PAGE_SHIFT | (uint64_t)s << KEY_SIZE_SHIFT | t->asid;
-            uint32_t set = set_of(a, page), way = find(a, set, print_of(page), want);
+            char *set = set_for(a, page);
+            uint32_t way = find(a, set, hash_of(page), want);
             if (way == NONE)
                 continue;
             touch(a, set, way);
-            size_t at = (size_t)set * a->ways + way;
-            uint64_t *value = &a->value[at];
+            uint64_t *value = &values(a, set)[way];
             struct array *first = t->of_size[0][s];
             if (level > 0 && first)
-                value = insert(first, set_of(first, page), print_of(page), a->key[at], *value);
+                value = insert(first, set_for(first, page), hash_of(page), keys(a, set)[way], *value);
             t->counts.hits[level][s]++;
             remember(t, page, (enum vm_tlb_size)s, value);
             if (hit)
@@ -518,11 +597,12 @@ unsigned vm_tlb_fill(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size, 
         struct array *a = t->of_size[level][size];
         if (!a)
             continue;
-        where = find_value(a, page, key & ~KEY_GLOBAL);
+        char *set = set_for(a, page);
+        where = find_value(a, set, hash_of(page), key & ~KEY_GLOBAL);
         if (where)
             *where = value;
         else
-            where = insert(a, set_of(a, page), print_of(page), key, value);
+            where = insert(a, set, hash_of(page), key, value);
     }
     remember(t, page, size, where);
     return reads;
@@ -695,16 +775,19 @@ bool vm_tlb_each(const struct vm_tlb *t, bool (*f)(void *ctx, const struct vm_tl
     for (unsigned n = 0; n < VM_TLB_LEVELS * VM_TLB_ARRAYS; n++) {
         const struct array *a = &t->array[n / VM_TLB_ARRAYS][n % VM_TLB_ARRAYS];
         for (size_t i = 0; i < (size_t)a->sets * a->ways; i++) {
-            unsigned size = a->key[i] >> KEY_SIZE_SHIFT & 3;
+            char *set = nth_set(a, (uint32_t)(i / a->ways));
+            size_t way = i % a->ways;
+            uint64_t key = keys(a, set)[way];
+            unsigned size = key >> KEY_SIZE_SHIFT & 3;
             struct vm_tlb_entry e = {
-                .address = a->key[i] >> KEY_PAGE_SHIFT << t->config.shift[size],
-                .value = a->value[i],
-                .asid = (uint16_t)(a->key[i] & KEY_ASID),
+                .address = key >> KEY_PAGE_SHIFT << t->config.shift[size],
+                .value = values(a, set)[way],
+                .asid = (uint16_t)(key & KEY_ASID),
                 .size = (uint8_t)size,
                 .level = (uint8_t)(n / VM_TLB_ARRAYS + 1),
-                .global = a->key[i] & KEY_GLOBAL,
+                .global = key & KEY_GLOBAL,
             };
-            if (a->print[i / a->ways * a->stride + i % a->ways] && !f(ctx, &e))
+            if (prints(set)[way] && !f(ctx, &e))
                 return false;
         }
     }
@@ -732,12 +815,28 @@ double vm_tlb_eat(const struct vm_tlb_counts *c, const struct vm_tlb_latency *la
 
 /* ---- Invariants ---- */
 
-static bool set_is_good(const struct array *a, uint32_t set, uint64_t *live, uint32_t *globals)
+/* Every slot has as many entries as keys lead to it. */
+static bool slots_are_good(const struct array *a, char *set)
 {
-    const struct ring *ring = a->ring + (size_t)set * a->ways;
-    const uint8_t *print = a->print + (size_t)set * a->stride;
-    const uint64_t *key = a->key + (size_t)set * a->ways;
-    uint32_t way = a->head[set], seen = 0;
+    const struct slot *slot = slots(a, set);
+
+    for (uint64_t i = 0; i < (a->slot_shift ? (uint64_t)1 << (64 - a->slot_shift) : 0); i++) {
+        uint32_t entries = 0;
+        for (uint32_t way = 0; slot[i].entries > 0 && way < a->ways; way++)
+            entries += prints(set)[way] && slot_of_key(a, set, keys(a, set)[way]) == &slot[i];
+        if (entries != slot[i].entries || slot[i].way >= a->ways)
+            return false;
+    }
+    return true;
+}
+
+static bool set_is_good(const struct array *a, uint32_t number, uint64_t *live, uint32_t *globals)
+{
+    char *set = nth_set(a, number);
+    const struct ring *ring = ring_of(a, set);
+    const uint8_t *print = prints(set);
+    const uint64_t *key = keys(a, set);
+    uint32_t head = *head_of(a, set), way = head, seen = 0;
     bool free_part = false;
 
     if (way >= a->ways)
@@ -749,19 +848,19 @@ static bool set_is_good(const struct array *a, uint32_t set, uint64_t *live, uin
         if (free_part && print[way]) /* free ones are the oldest */
             return false;
         if (print[way]) {
-            uint64_t page = key[way] >> KEY_PAGE_SHIFT;
-            if (set_of(a, page) != set || print_of(page) != print[way]
-                || find(a, set, print[way], key[way] & ~KEY_GLOBAL) != way)
+            uint64_t page = key[way] >> KEY_PAGE_SHIFT, hash = hash_of(page);
+            if (set_of(a, page) != number || print_of(hash) != print[way]
+                || find(a, set, hash, key[way] & ~KEY_GLOBAL) != way)
                 return false;
             live[key[way] >> KEY_SIZE_SHIFT & 3]++;
             *globals += !!(key[way] & KEY_GLOBAL);
         }
         way = ring[way].older;
-    } while (way != a->head[set]);
+    } while (way != head);
     for (way = a->ways; way < a->stride; way++)
         if (print[way])
             return false;
-    return seen == a->ways;
+    return seen == a->ways && slots_are_good(a, set);
 }
 
 static bool array_is_good(const struct array *a)
