@@ -97,7 +97,7 @@ static int find_owners(const struct view *v, struct owners *o)
     char path[64];
 
     *o = (struct owners){0};
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)v->pid);
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)v->task);
     if (readlink(path, o->program, sizeof o->program - 1) < 0)
         o->program[0] = '\0';
     const struct procfs_mapping *m = view_library(v);
@@ -166,7 +166,7 @@ static int compare_pages(const struct view *v, struct account_child *c, struct p
     struct procfs_pages mine = {.fd = -1}, its = {.fd = -1};
     struct procfs_runs a = {0}, b = {0};
     size_t hint[2] = {0, 0}, heap_hint[2] = {0, 0}, shared_hint = 0;
-    int error = procfs_pages_open(v->pid, &mine);
+    int error = procfs_pages_open(v->task, &mine);
 
     if (!error)
         error = procfs_pages_open(c->pid, &its);

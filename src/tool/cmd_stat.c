@@ -131,7 +131,7 @@ static bool read_heap(const char *what, struct stat *st, char *error)
         st->moved = s->moved;
         st->odd = s->odd;
         if (!p->core)
-            read_process(p->pid, &st->process);
+            read_process(p->task, &st->process);
     }
     peek_snapshot_free(s);
     peek_close(p);

@@ -136,7 +136,7 @@ static void find_mapping(struct where *w)
     struct procfs_maps maps = {0};
     const struct procfs_mapping *m;
 
-    if (w->p->core || procfs_read_maps(w->p->pid, &maps) != 0)
+    if (w->p->core || procfs_read_maps(w->p->task, &maps) != 0)
         return;
     m = procfs_mapping_at(&maps, w->address);
     if (m)

@@ -2,6 +2,7 @@
    there is checked before it is believed. */
 #include "tool/peek.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -32,7 +33,7 @@ bool peek_read(const struct peek *p, uint64_t address, void *to, size_t bytes)
     for (size_t done = 0; done < bytes;) {
         struct iovec here = {(char *)to + done, bytes - done},
                      there = {(void *)(uintptr_t)(address + done), bytes - done};
-        ssize_t got = process_vm_readv(p->pid, &here, 1, &there, 1, 0);
+        ssize_t got = process_vm_readv(p->task, &here, 1, &there, 1, 0);
         if (got <= 0)
             return false;
         done += (size_t)got;
@@ -159,11 +160,11 @@ static bool cannot(const struct peek *p, char *error, const char *why)
 static const char not_allowed[] = "not allowed to look at this process: be root or its user";
 static const char ended[] = "the process has ended";
 
-bool peek_has_ended(pid_t pid)
+bool peek_has_ended(pid_t task)
 {
     char path[64], state = 'X';
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)task);
     FILE *in = fopen(path, "re");
     if (!in)
         return errno == ENOENT || errno == ESRCH;
@@ -177,6 +178,25 @@ bool peek_has_ended(pid_t pid)
     return state == 'Z' || state == 'X';
 }
 
+/* A process whose first thread has ended is a zombie with threads that live, and only these have its memory. */
+static pid_t living_task(pid_t pid)
+{
+    char path[64];
+    struct dirent *entry;
+    pid_t found = pid;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *tasks = peek_has_ended(pid) ? opendir(path) : NULL;
+    while (tasks && found == pid && (entry = readdir(tasks))) {
+        pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (task > 0 && !peek_has_ended(task))
+            found = task;
+    }
+    if (tasks)
+        closedir(tasks);
+    return found;
+}
+
 /* Looks through the writable private mappings of files: the .data of programs and libraries. */
 static bool search_process(struct peek *p, struct search *s, char *error)
 {
@@ -185,7 +205,7 @@ static bool search_process(struct peek *p, struct search *s, char *error)
     unsigned major, minor;
     bool any = false;
 
-    snprintf(path, sizeof path, "/proc/%d/maps", (int)p->pid);
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)p->task);
     FILE *maps = fopen(path, "re");
     if (!maps) {
         if (errno == ENOENT)
@@ -285,7 +305,10 @@ static bool look_at_process(struct peek *p, struct search *s, char *error)
 static bool open_process(struct peek *p, char *error)
 {
     struct search s = {.changed = true};
-    bool was_there = kill(p->pid, 0) == 0 || errno == EPERM, was_ended = peek_has_ended(p->pid), good = false;
+    bool was_there = kill(p->pid, 0) == 0 || errno == EPERM, was_ended, good = false;
+
+    p->task = living_task(p->pid);
+    was_ended = peek_has_ended(p->task);
 
     for (int i = 0; i < LOOKS && s.changed && !good; i++) {
         if (i > 0)
@@ -295,7 +318,7 @@ static bool open_process(struct peek *p, char *error)
         p->facts = 0;
         good = look_at_process(p, &s, error);
     }
-    if (!good && was_there && peek_has_ended(p->pid))
+    if (!good && was_there && peek_has_ended(p->task))
         return cannot(p, error, was_ended ? "has ended: it is a zombie" : ended);
     return good;
 }

@@ -21,6 +21,7 @@
 struct peek_core;
 struct peek {
     pid_t pid;              /* of the process; of a core file the one that it was, or 0 */
+    pid_t task;             /* whose memory and /proc files to read: pid, or another thread when the first has ended */
     struct peek_core *core; /* NULL: a live process */
     char what[256];         /* as the user named it */
     uint64_t block;         /* address of the block there */
@@ -34,8 +35,8 @@ struct peek {
 struct peek *peek_open(const char *what, char error[PEEK_ERROR_MAX]);
 void peek_close(struct peek *p);
 
-/* There is no such process (any more), or it is a zombie. */
-bool peek_has_ended(pid_t pid);
+/* There is no such task (any more), or it is a zombie. */
+bool peek_has_ended(pid_t task);
 
 /* All of [address, address + bytes) or false. */
 bool peek_read(const struct peek *p, uint64_t address, void *to, size_t bytes);

@@ -603,7 +603,7 @@ struct peek_snapshot *peek_snapshot(const struct peek *p, char error[PEEK_ERROR_
         free(t.copy);
         again = !t.failed && !p->core && (s->moved || s->odd > 0);
     }
-    if (!p->core && peek_has_ended(p->pid))
+    if (!p->core && peek_has_ended(p->task))
         t.failed = "the process has ended";
     if (!t.failed)
         return s;

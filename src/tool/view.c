@@ -74,7 +74,7 @@ static void read_seals(struct walk *w, const struct peek_range *r, struct seal s
         there[n] = (struct iovec){(void *)(uintptr_t)at, sizeof *seal};
         index[n++] = i;
     }
-    ssize_t got = n ? process_vm_readv(w->v->pid, here, n, there, n, 0) : 0;
+    ssize_t got = n ? process_vm_readv(w->v->task, here, n, there, n, 0) : 0;
     for (unsigned i = 0; i < n && got >= (ssize_t)sizeof *seal; i++, got -= (ssize_t)sizeof *seal)
         known[index[i]] = true;
 }
@@ -310,7 +310,7 @@ static void forget(struct view *v)
 static int maps_moved(struct view *v, bool *moved)
 {
     struct procfs_maps after;
-    int error = procfs_read_maps(v->pid, &after);
+    int error = procfs_read_maps(v->task, &after);
 
     if (!error) {
         *moved = !procfs_maps_equal(&v->maps, &after);
@@ -329,9 +329,9 @@ static int look(struct view *v, char error[PEEK_ERROR_MAX])
     struct peek_snapshot *s = peek_snapshot(v->peek, error);
     if (!s)
         return 1;
-    int failed = procfs_read_totals(v->pid, &before);
+    int failed = procfs_read_totals(v->task, &before);
     if (!failed)
-        failed = procfs_read_smaps(v->pid, &v->maps);
+        failed = procfs_read_smaps(v->task, &v->maps);
     if (!failed && v->has_pages && read_pages(v, s) != 0) {
         v->has_pages = v->pages.scans = false;
         procfs_runs_free(&v->runs);
@@ -339,7 +339,7 @@ static int look(struct view *v, char error[PEEK_ERROR_MAX])
     if (!failed && !v->has_pages)
         failed = guess_pages(v, s);
     if (!failed)
-        failed = procfs_read_totals(v->pid, &v->totals);
+        failed = procfs_read_totals(v->task, &v->totals);
     if (!failed)
         failed = maps_moved(v, &maps);
     if (!failed)
@@ -381,8 +381,8 @@ static int look_often(struct view *v, char error[PEEK_ERROR_MAX])
 /* All but the heap.  0 or -errno. */
 static int look_at_shared(struct view *v)
 {
-    int failed = procfs_read_smaps(v->pid, &v->maps);
-    return failed ? failed : procfs_read_totals(v->pid, &v->totals);
+    int failed = procfs_read_smaps(v->task, &v->maps);
+    return failed ? failed : procfs_read_totals(v->task, &v->totals);
 }
 
 /* 0, -errno, or 1: error says why. */
@@ -410,7 +410,8 @@ static int open_heap(struct view *v, char error[PEEK_ERROR_MAX])
     v->peek = peek_open(text, error);
     if (!v->peek)
         return 1;
-    v->has_pages = procfs_pages_open(v->pid, &v->pages) == 0;
+    v->task = v->peek->task;
+    v->has_pages = procfs_pages_open(v->task, &v->pages) == 0;
     int failed = look_often(v, error);
     v->knows_huge = v->has_pages && v->pages.scans;
     return failed;
@@ -425,7 +426,7 @@ static struct view *open_view(const char *command, pid_t pid, bool heap, bool sh
         tool_failed(command, "%s", strerror(ENOMEM));
         return NULL;
     }
-    v->pid = pid;
+    v->pid = v->task = pid;
     v->pages.fd = -1;
     int failed = heap ? open_heap(v, error) : 1;
     if (failed > 0 && shared)

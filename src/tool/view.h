@@ -37,7 +37,7 @@ struct view_piece {
 };
 
 struct view {
-    pid_t pid;
+    pid_t pid, task;              /* task: whose files in /proc are read; see struct peek */
     struct peek *peek;            /* NULL: the heap could not be read, there are no pieces, see `shared` */
     struct vm_share_page *shared; /* what the program published, of view_open_shared(); else NULL */
     struct procfs_totals totals;

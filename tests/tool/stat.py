@@ -281,6 +281,39 @@ def modelled():
     end(process)
 
 
+@case("stat, rss, map, tlb, where: a process whose first thread has ended")
+def first_thread_ended():
+    source = os.path.join(WORK, "headless.c")
+    with open(source, "w") as file:
+        file.write("#include <pthread.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <unistd.h>\n"
+                   "static void *run(void *main) {\n pthread_join(*(pthread_t *)main, 0);\n"
+                   " for (int i = 0; i < 1000; i++) memset(malloc(1000), 1, 1000);\n"
+                   " printf(\"%p\\n\", malloc(1000)); fflush(stdout); getchar(); return 0; }\n"
+                   "int main(void) { static pthread_t me, t; me = pthread_self(); pthread_create(&t, 0, run, &me);"
+                   " pthread_exit(0); }\n")
+    program = os.path.join(WORK, "headless")
+    subprocess.run(["gcc", "-O1", "-fno-builtin", "-o", program, source, "-pthread"], check=True)
+    process = start([program], mode=None)
+    address = process.stdout.readline().decode().strip()
+    with open("/proc/%d/stat" % process.pid) as file:
+        expect("state of the process", file.read().split()[2], "Z")
+    figures = stat(process.pid)
+    expect("pid and program", (figures["pid"], figures["command"]), (process.pid, "headless"))
+    (thousands,) = [c for c in figures["classes"] if c["class_bytes"] == 1024]
+    expect("blocks of a thousand bytes", thousands["live_blocks"] >= 1001, True)
+    account = json.loads(tool("rss", "-j", process.pid)[0])
+    expect("pid", account["pid"], process.pid)
+    if account["rss"] < 1001000 or abs(account["residual"]) > account["rss"] / 100 or account["parts"]["program"] == 0:
+        raise Failure("the account is %r" % account)
+    for command in "map", "tlb":
+        expect(command, json.loads(tool(command, "-j", process.pid)[0])["pid"], process.pid)
+    place = json.loads(tool("where", "-j", process.pid, address)[0])
+    expect("the block", (place["block"]["start"], place["block"]["state"]), (address, "live"))
+    if "[heap]" not in place["mapping"]:
+        raise Failure("the mapping is %r" % place["mapping"])
+    end(process)
+
+
 @case("stat: redis-server agrees with its own count")
 def redis():
     server, client = shutil.which("redis-server"), shutil.which("redis-cli")
