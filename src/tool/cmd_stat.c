@@ -12,6 +12,7 @@
 #include "sim/json.h"
 #include "tool/command.h"
 #include "tool/peek.h"
+#include "tool/peek_core.h"
 #include "tool/peek_counts.h"
 #include "tool/peek_tlb.h"
 #include "tool/procfs.h"
@@ -77,7 +78,6 @@ static void read_process(pid_t pid, struct process *p)
     if (!open || !close || close < open)
         return;
     snprintf(p->command, sizeof p->command, "%.*s", (int)(close - open - 1), open + 1);
-    procfs_make_printable(p->command, PROCFS_ASCII);
     long pages;
     p->known = sscanf(close + 1,
                       " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64
@@ -130,8 +130,11 @@ static bool read_heap(const char *what, struct stat *st, char *error)
         st->modelled = peek_tlb(p, s, &st->tlb);
         st->moved = s->moved;
         st->odd = s->odd;
-        if (!p->core)
+        if (p->core)
+            snprintf(st->process.command, sizeof st->process.command, "%s", peek_core_command(p->core));
+        else
             read_process(p->task, &st->process);
+        procfs_make_printable(st->process.command, PROCFS_ASCII);
     }
     peek_snapshot_free(s);
     peek_close(p);
@@ -157,6 +160,7 @@ static bool read_shared(pid_t pid, struct stat *st, char error[SHARED_ERROR_MAX]
     st->f = page.figures;
     memcpy(st->version, page.version, sizeof st->version);
     read_process(pid, &st->process);
+    procfs_make_printable(st->process.command, PROCFS_ASCII);
     return true;
 }
 
@@ -360,7 +364,7 @@ static void json_process(struct vm_sim_json *j, const struct stat *st)
 
     vm_sim_json_begin(j, NULL, '{');
     vm_sim_json_number(j, "pid", (uint64_t)st->pid);
-    vm_sim_json_string(j, "command", st->process.known ? st->process.command : NULL);
+    vm_sim_json_string(j, "command", *st->process.command ? st->process.command : NULL);
     vm_sim_json_string(j, "version", st->version);
     vm_sim_json_string(j, "source", st->source);
     vm_sim_json_double(j, "age_seconds", st->age);

@@ -157,7 +157,23 @@ static bool cannot(const struct peek *p, char *error, const char *why)
     return false;
 }
 
-static const char not_allowed[] = "not allowed to look at this process: be root or its user";
+const char *peek_not_allowed(pid_t pid)
+{
+    char path[64], line[256];
+    unsigned user = ~0u;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *in = fopen(path, "re");
+    while (in && fgets(line, sizeof line, in) && sscanf(line, "Uid: %u", &user) != 1)
+        ;
+    if (in)
+        fclose(in);
+    return user == geteuid()
+               ? "not allowed to look at this process, ours though it is: it is not dumpable (prctl(2)) or has "
+                 "more rights; be root"
+               : "not allowed to look at this process: be root or its user";
+}
+
 static const char ended[] = "the process has ended";
 
 bool peek_has_ended(pid_t task)
@@ -210,7 +226,7 @@ static bool search_process(struct peek *p, struct search *s, char *error)
     if (!maps) {
         if (errno == ENOENT)
             return cannot(p, error, "no such process");
-        return cannot(p, error, errno == EACCES || errno == EPERM ? not_allowed : strerror(errno));
+        return cannot(p, error, errno == EACCES || errno == EPERM ? peek_not_allowed(p->pid) : strerror(errno));
     }
     while (fgets(line, sizeof line, maps)) {
         any = true;
@@ -223,7 +239,7 @@ static bool search_process(struct peek *p, struct search *s, char *error)
     bool failed = ferror(maps);
     fclose(maps);
     if (failed) /* opened, but may not be read */
-        return cannot(p, error, not_allowed);
+        return cannot(p, error, peek_not_allowed(p->pid));
     return any || cannot(p, error, "has no memory: a thread of the kernel");
 }
 

@@ -35,6 +35,9 @@ struct peek {
 struct peek *peek_open(const char *what, char error[PEEK_ERROR_MAX]);
 void peek_close(struct peek *p);
 
+/* Why the process may not be looked at, for messages. */
+const char *peek_not_allowed(pid_t pid);
+
 /* There is no such task (any more), or it is a zombie. */
 bool peek_has_ended(pid_t task);
 

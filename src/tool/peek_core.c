@@ -14,7 +14,10 @@
 
 #define SEGMENTS_MAX ((size_t)1 << 22)
 #define NOTES_MAX ((uint64_t)64 << 20) /* bytes */
-#define PID_OFFSET 32                  /* of pr_pid in the struct elf_prstatus of 64-bit processors */
+/* Of pr_pid and pr_fname in the struct elf_prpsinfo of 64-bit processors. */
+#define PID_OFFSET 24
+#define NAME_OFFSET 40
+#define NAME_BYTES 16
 
 struct segment {
     uint64_t start, end, offset;
@@ -33,6 +36,7 @@ struct peek_core {
     struct file_range *file; /* ranges that files were mapped to */
     size_t files;
     pid_t pid;
+    char command[NAME_BYTES + 1];
 };
 
 static bool read_at(const struct peek_core *c, uint64_t offset, void *to, size_t bytes)
@@ -101,10 +105,11 @@ static void read_notes(struct peek_core *c, uint64_t offset, uint64_t bytes)
                  next = data + ((uint64_t)n.n_descsz + 3) / 4 * 4;
         if (data > bytes || n.n_descsz > bytes - data)
             break;
-        if (n.n_type == NT_PRSTATUS && c->pid == 0 && n.n_descsz >= PID_OFFSET + 4) {
+        if (n.n_type == NT_PRPSINFO && n.n_descsz >= NAME_OFFSET + NAME_BYTES) {
             int32_t pid;
             memcpy(&pid, all + data + PID_OFFSET, sizeof pid);
             c->pid = pid;
+            memcpy(c->command, all + data + NAME_OFFSET, NAME_BYTES);
         } else if (n.n_type == NT_FILE) {
             note_files(c, all + data, n.n_descsz);
         }
@@ -208,6 +213,7 @@ void peek_core_close(struct peek_core *c)
 uint64_t peek_core_length(const struct peek_core *c) { return c->length; }
 
 pid_t peek_core_pid(const struct peek_core *c) { return c->pid; }
+const char *peek_core_command(const struct peek_core *c) { return c->command; }
 
 /* The first segment that ends above the address. */
 static size_t segment_at(const struct peek_core *c, uint64_t address)

@@ -13,8 +13,9 @@ bool peek_core_read(const struct peek_core *c, uint64_t address, void *to, size_
 
 uint64_t peek_core_length(const struct peek_core *c); /* bytes of the file */
 
-/* The process id that the core's notes name, or 0. */
+/* The process id and the name that the core's notes have, or 0 and "". */
 pid_t peek_core_pid(const struct peek_core *c);
+const char *peek_core_command(const struct peek_core *c);
 
 /* The i-th writable range that may hold a file's data; false when there is no more. */
 bool peek_core_data(const struct peek_core *c, size_t i, uint64_t *start, uint64_t *end);

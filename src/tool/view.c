@@ -489,5 +489,10 @@ int view_take_pid(const char *command, const char *text, pid_t *pid)
 
 int view_failed(const char *command, pid_t pid, int error)
 {
-    return tool_failed(command, "%d: %s", (int)pid, peek_has_ended(pid) ? "the process has ended" : strerror(-error));
+    bool is_forbidden = error == -EACCES || error == -EPERM;
+
+    return tool_failed(command, "%d: %s", (int)pid,
+                       peek_has_ended(pid) ? "the process has ended"
+                       : is_forbidden      ? peek_not_allowed(pid)
+                                           : strerror(-error));
 }

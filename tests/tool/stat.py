@@ -423,7 +423,7 @@ def core_kernel():
         raise Skip("core files are not written to the working folder here")
     figures = stat(core)
     agree(account, figures)
-    expect("the pid", figures["pid"], account["pid"])
+    expect("the pid and the program", (figures["pid"], figures["command"]), (account["pid"], "peeked"))
     expect("the source", figures["source"], "core")
     block = json.loads(tool("where", "-j", core, hex(account["live"]))[0])["block"]
     expect("a block in the core", (block["start"], block["state"]), (hex(account["live"]), "live"))
@@ -613,6 +613,20 @@ def wrong():
         refused("neither", *command, WORK, *more)
         os.mkfifo(os.path.join(WORK, "fifo" + command[0]))
         refused("neither", *command, os.path.join(WORK, "fifo" + command[0]), *more)
+
+
+@case("wrong: a process of ours that may not be looked at")
+def not_dumpable():
+    if os.geteuid() != 0:
+        raise Skip("not root")
+    script = "import os, sys; os.setresuid(65534, 65534, 65534); print('ready', flush=True); sys.stdin.read()"
+    process = start([sys.executable, "-c", script], mode=None)
+    process.stdout.readline()
+    for command in ("stat", "where", "rss", "map", "tlb"):
+        more = ["1000"] if command == "where" else []
+        refused("ours though it is: it is not dumpable", command, process.pid, *more,
+                before=lambda: os.setresuid(65534, 65534, 65534))
+    end(process)
 
 
 @case("wrong: a process that executes others and ends meanwhile")
