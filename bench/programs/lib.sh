@@ -36,6 +36,7 @@ enter()
     [ -d "$1" ] || { echo "$(basename "$0"): $1 is not a directory" >&2; exit 1; }
     WORK=$(cd "$1" && pwd)
     export WORK
+    # shellcheck source=../../tests/programs/lib.sh
     . "$tests/lib.sh"
     # shellcheck disable=SC2086 # a list of words
     need $needs
@@ -63,7 +64,7 @@ arguments()
 }
 
 # The stamp in DIR is a digest of the scripts that made the inputs.
-stamp()
+sum_of_scripts()
 {
     cat "$self" "$tests/lib.sh" "$tests/sources.inc" | cksum
 }
@@ -82,9 +83,9 @@ main()
     esac
     case $1 in
     prepare)
-        if [ "$(cat stamp 2>/dev/null)" != "$(stamp)" ]; then
+        if [ "$(cat stamp 2>/dev/null)" != "$(sum_of_scripts)" ]; then
             make_inputs
-            stamp >stamp
+            sum_of_scripts >stamp
         fi
         ;;
     command)

@@ -29,6 +29,7 @@ static void list_remove(struct vm_sim_buddy *b, vm_sim_pfn frame)
 {
     struct vm_sim_frame *f = vm_sim_pfn_frame(b->map, frame);
 
+    VM_ASSERT(f->flags & VM_SIM_FRAME_BUDDY);
     vm_list_remove(&f->lru);
     b->blocks[f->order]--;
     b->free -= size_of(f->order);

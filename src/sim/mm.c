@@ -231,12 +231,10 @@ static struct vm_sim_file *shared_memory(struct vm_sim_machine *m, uint64_t byte
 int vm_sim_mmap(struct vm_sim_machine *m, struct vm_sim_mm *mm, uint64_t at, uint64_t bytes, unsigned perms,
                 unsigned flags, enum vm_sim_region region, struct vm_sim_file *file, uint64_t offset, uint64_t *out)
 {
-    int error;
-
     if (bytes == 0 || bytes > mm->layout.task_size)
         return bytes ? -ENOMEM : -EINVAL;
     bytes = up(bytes);
-    if (at && (!is_valid(mm, at, bytes) || (error = vm_sim_munmap(m, mm, at, bytes)) != 0))
+    if (at && (!is_valid(mm, at, bytes) || vm_sim_munmap(m, mm, at, bytes) != 0))
         return at % PAGE ? -EINVAL : -ENOMEM;
     if (!at && !(at = find_room(m, mm, bytes)))
         return -ENOMEM;
@@ -251,7 +249,7 @@ int vm_sim_mmap(struct vm_sim_machine *m, struct vm_sim_mm *mm, uint64_t at, uin
                               .region = (uint8_t)region,
                               .file = file,
                               .offset = offset};
-    error = vm_sim_vma_insert(mm, &like, NULL);
+    int error = vm_sim_vma_insert(mm, &like, NULL);
     VM_ASSERT(error == 0);
     tell(m, mm, "mmap", at, bytes);
     if (out)

@@ -174,12 +174,12 @@ void vm_sim_svg_frames(FILE *out, const struct vm_sim_machine *m)
     begin(out, title);
     for (uint64_t c = 0; c * each < map->frames;) {
         enum vm_sim_frame_kind kind = kind_of(map, c * each, (c + 1) * each);
-        uint64_t run = 1; /* cells of one kind in one row are one rectangle */
+        uint64_t row = c / COLUMNS, column = c % COLUMNS, run = 1; /* cells of one kind in one row are one rectangle */
         while ((c + run) % COLUMNS && (c + run) * each < map->frames
                && kind_of(map, (c + run) * each, (c + run + 1) * each) == kind)
             run++;
         fprintf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"/>\n",
-                LEFT + (double)(c % COLUMNS) * width, TOP + (double)(c / COLUMNS) * height, width * (double)run, height,
+                LEFT + (double)column * width, TOP + (double)row * height, width * (double)run, height,
                 kind_colour[kind]);
         c += run;
     }

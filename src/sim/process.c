@@ -206,6 +206,7 @@ struct vm_sim_process *vm_sim_fork(struct vm_sim_machine *m, struct vm_sim_proce
     struct vm_sim_process *child = make(m, p->name);
     if (!child)
         return NULL;
+    VM_ASSERT(child->mm); /* as p has one */
     cost = cost ? cost : &unused;
     *cost = (struct vm_sim_fork_cost){0};
     struct copy c = {m, p->mm, child->mm, cost};

@@ -127,12 +127,14 @@ static bool number(const char *p, uint64_t *n)
     return true;
 }
 
-/* Length of the argument's text, up to its comma or bracket (for flags joined with |). */
+/* Is it among the flags, joined with |, that the argument consists of up to its comma or bracket? */
 static bool flag(const char *p, const char *name)
 {
     size_t length = strlen(name);
 
-    while (p && *p && *p != ',' && *p != ')' && *p != '}') {
+    if (!p)
+        return false;
+    while (*p && *p != ',' && *p != ')' && *p != '}') {
         size_t n = strcspn(p, "|,)} ");
         if (n == length && memcmp(p, name, n) == 0)
             return true;

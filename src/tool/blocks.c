@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tool/grow.h"
+
 static const char *const verdict_names[BLOCK_VERDICTS] = {"keep", "would gain from a huge page", "sparse", "empty"};
 
 const char *block_verdict_name(enum block_verdict verdict) { return verdict_names[verdict]; }
@@ -16,14 +18,10 @@ static struct block *block_for(struct blocks *b, uint64_t address)
 
     if (b->count && b->block[b->count - 1].start == start)
         return &b->block[b->count - 1];
-    if (b->count == b->room) {
-        size_t room = b->room ? 2 * b->room : 256;
-        struct block *more = realloc(b->block, room * sizeof *more);
-        if (!more)
-            return NULL;
-        b->block = more;
-        b->room = room;
-    }
+    struct block *more = tool_grow(b->block, b->count, sizeof *more);
+    if (!more)
+        return NULL;
+    b->block = more;
     b->block[b->count] = (struct block){.start = start};
     return &b->block[b->count++];
 }

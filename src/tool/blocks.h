@@ -44,7 +44,7 @@ struct block {
 
 struct blocks {
     struct block *block; /* those that hold frames or extents, by address */
-    size_t count, room;
+    size_t count;
     size_t verdict[BLOCK_VERDICTS]; /* blocks of each */
     size_t huge;
     struct block sum;

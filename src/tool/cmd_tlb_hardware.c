@@ -18,6 +18,7 @@
 #include "sim/json.h"
 #include "tool/cmd_tlb.h"
 #include "tool/command.h"
+#include "tool/grow.h"
 
 static const char *const name = "tlb";
 
@@ -38,8 +39,8 @@ static const struct {
 struct count {
     int *fd; /* one a thread */
     size_t n;
-    int error; /* of the first that could not be opened; 0: all are open */
     double sum;
+    int error;   /* of the first that could not be opened; 0: all are open */
     bool scaled; /* it had to share a counter with others, and is an estimate */
 };
 
@@ -62,7 +63,7 @@ static void open_one(struct count *c, uint64_t config, pid_t task, bool at_exec)
         c->error = c->error ? c->error : errno;
         return;
     }
-    int *more = realloc(c->fd, (c->n + 1) * sizeof *more);
+    int *more = tool_grow(c->fd, c->n, sizeof *more);
     if (!more) {
         close(fd);
         c->error = ENOMEM;

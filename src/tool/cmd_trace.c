@@ -31,6 +31,7 @@ static const char usage[] =
 
 struct recording {
     const char *output;
+    char made_up[4096]; /* `output`, where none was asked for */
     bool strace, text;
     char **argv;
 };
@@ -161,12 +162,11 @@ static int record_lackey(const struct recording *r)
 
 static int record(struct recording *r)
 {
-    char own[4096];
-
     if (!r->output) {
         const char *slash = strrchr(r->argv[0], '/');
-        snprintf(own, sizeof own, "%s.%s", slash ? slash + 1 : r->argv[0], r->strace ? "strace" : "vmtrace");
-        r->output = own;
+        snprintf(r->made_up, sizeof r->made_up, "%s.%s", slash ? slash + 1 : r->argv[0],
+                 r->strace ? "strace" : "vmtrace");
+        r->output = r->made_up;
     }
     signal(SIGINT, SIG_IGN); /* it is meant for the program */
     signal(SIGQUIT, SIG_IGN);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "report/block.h"
+#include "tool/grow.h"
 #include "tool/peek_core.h"
 
 #define SCAN_BYTES ((size_t)1 << 20) /* read at a time when looking for the block */
@@ -106,8 +107,7 @@ static bool take_table(struct peek *p, uint64_t address, size_t fact_bytes)
         memcpy(&f, raw, sizeof f);
         if (f.name[0] == '\0')
             return true;
-        struct vm_fact *more = memchr(f.name, '\0', sizeof f.name) ? realloc(p->fact, (p->facts + 1) * sizeof *more)
-                                                                   : NULL;
+        struct vm_fact *more = memchr(f.name, '\0', sizeof f.name) ? tool_grow(p->fact, p->facts, sizeof *more) : NULL;
         if (!more)
             return false;
         p->fact = more;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tool/grow.h"
+
 #define TRIES 4
 #define CHUNKS_MAX ((size_t)1 << 22) /* of metadata */
 #define ZONES_MAX ((size_t)1 << 20)
@@ -63,7 +65,6 @@ struct taking {
     size_t copies;
     uint64_t copied, most; /* bytes; what they may come to */
     struct peek_snapshot *s;
-    size_t room;
     const char *failed; /* what cannot be had at all */
 };
 
@@ -137,7 +138,7 @@ static uint64_t get(const unsigned char *base, struct field f)
 
 static bool add_copy(struct taking *t, uint64_t start, uint64_t bytes)
 {
-    struct copy *more = realloc(t->copy, (t->copies + 1) * sizeof *more);
+    struct copy *more = tool_grow(t->copy, t->copies, sizeof *more);
 
     if (more)
         t->copy = more;
@@ -184,17 +185,13 @@ static const unsigned char *at(const struct taking *t, uint64_t address, uint64_
 static struct peek_range *add_range(struct taking *t, uint64_t start, uint64_t end, enum peek_kind kind)
 {
     struct peek_snapshot *s = t->s;
+    struct peek_range *more = tool_grow(s->range, s->ranges, sizeof *more);
 
-    if (s->ranges == t->room) {
-        size_t room = t->room ? 2 * t->room : 1024;
-        struct peek_range *more = realloc(s->range, room * sizeof *more);
-        if (!more) {
-            t->failed = "not enough memory";
-            return NULL;
-        }
-        s->range = more;
-        t->room = room;
+    if (!more) {
+        t->failed = "not enough memory";
+        return NULL;
     }
+    s->range = more;
     s->range[s->ranges] = (struct peek_range){.start = start, .end = end, .kind = kind};
     return &s->range[s->ranges++];
 }
@@ -468,19 +465,15 @@ static void take_heaps(struct taking *t)
     struct peek_snapshot *s = t->s;
     const unsigned char *h;
     uint64_t address;
-    size_t room = 0;
 
     peek_root(t->p, "&heaps", &address);
     for (; address != 0 && s->heaps < HEAPS_MAX; address = get(h, l->heap_next)) {
-        if (s->heaps == room) {
-            room = room ? 2 * room : 64;
-            struct peek_heap *more = realloc(s->heap, room * sizeof *more);
-            if (!more) {
-                t->failed = "not enough memory";
-                return;
-            }
-            s->heap = more;
+        struct peek_heap *more = tool_grow(s->heap, s->heaps, sizeof *more);
+        if (!more) {
+            t->failed = "not enough memory";
+            return;
         }
+        s->heap = more;
         h = at(t, address, l->size_of_heap);
         if (!h)
             break;

@@ -12,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "tool/grow.h"
+
 #define PATH_ROOM 128
 
 static FILE *open_file(pid_t pid, const char *name)
@@ -93,11 +95,11 @@ static void take_figure(struct procfs_mapping *m, const char *line)
 int procfs_parse_maps(FILE *in, struct procfs_maps *maps)
 {
     char *line = NULL;
-    size_t line_room = 0, room = 0;
+    size_t line_room = 0;
     int error = 0;
 
     *maps = (struct procfs_maps){0};
-    while (!error && getline(&line, &line_room, in) > 0) {
+    while (getline(&line, &line_room, in) > 0) {
         struct procfs_mapping m;
         if (!islower((unsigned char)*line) && !isdigit((unsigned char)*line)) {
             if (maps->count)
@@ -106,19 +108,16 @@ int procfs_parse_maps(FILE *in, struct procfs_maps *maps)
         }
         if (!procfs_parse_mapping(line, &m)) {
             error = -EBADMSG;
-        } else if (maps->count == room) {
-            size_t wish = room ? 2 * room : 64;
-            struct procfs_mapping *more = realloc(maps->mapping, wish * sizeof *more);
-            if (more) {
-                maps->mapping = more;
-                room = wish;
-            } else {
-                free(m.path);
-                error = -ENOMEM;
-            }
+            break;
         }
-        if (!error)
-            maps->mapping[maps->count++] = m;
+        struct procfs_mapping *more = tool_grow(maps->mapping, maps->count, sizeof *more);
+        if (!more) {
+            free(m.path);
+            error = -ENOMEM;
+            break;
+        }
+        maps->mapping = more;
+        maps->mapping[maps->count++] = m;
     }
     if (!error && ferror(in))
         error = errno ? -errno : -EIO;
@@ -249,7 +248,7 @@ struct numbers {
 
 static void *grow(struct numbers *n, size_t size)
 {
-    void *more = realloc(n->item, (n->count + 1) * size);
+    void *more = tool_grow(n->item, n->count, size);
 
     if (more)
         n->item = more;
@@ -428,14 +427,10 @@ int procfs_runs_add(struct procfs_runs *runs, uint64_t start, uint64_t end, uint
         last->end = end;
         return 0;
     }
-    if (runs->count == runs->room) {
-        size_t room = runs->room ? 2 * runs->room : 256;
-        struct procfs_run *more = realloc(runs->run, room * sizeof *more);
-        if (!more)
-            return -ENOMEM;
-        runs->run = more;
-        runs->room = room;
-    }
+    struct procfs_run *more = tool_grow(runs->run, runs->count, sizeof *more);
+    if (!more)
+        return -ENOMEM;
+    runs->run = more;
     runs->run[runs->count++] = (struct procfs_run){start, end, flags};
     return 0;
 }

@@ -79,7 +79,7 @@ struct procfs_run {
 
 struct procfs_runs {
     struct procfs_run *run; /* by address, neither adjoining with equal flags nor without flags */
-    size_t count, room;
+    size_t count;
 };
 
 /* An open pagemap.  With PAGEMAP_SCAN (Linux 6.7) zero pages are told from others and huge mappings seen; without it

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tool/command.h"
+#include "tool/grow.h"
 
 #define STILL_SHARE 256           /* RSS may drift by that share ... */
 #define STILL_BYTES (64 * VM_KIB) /* ... or by that much, and the look counts as one moment */
@@ -33,14 +34,11 @@ struct seal {
 
 static struct view_piece *add_piece(struct view *v, uint64_t start, uint64_t end, enum view_kind kind)
 {
-    if (v->count == v->room) {
-        size_t room = v->room ? 2 * v->room : 1024;
-        struct view_piece *more = realloc(v->piece, room * sizeof *more);
-        if (!more)
-            return NULL;
-        v->piece = more;
-        v->room = room;
-    }
+    struct view_piece *more = tool_grow(v->piece, v->count, sizeof *more);
+
+    if (!more)
+        return NULL;
+    v->piece = more;
     struct view_piece *p = &v->piece[v->count++];
     *p = (struct view_piece){.start = start, .end = end, .kind = (uint8_t)kind};
     return p;
@@ -364,7 +362,7 @@ static int look_often(struct view *v, char error[PEEK_ERROR_MAX])
         v->maps = (struct procfs_maps){0};
         v->runs = (struct procfs_runs){0};
         v->piece = NULL;
-        v->count = v->room = 0;
+        v->count = 0;
         usleep(PAUSE);
         failed = look(v, error);
         if (!failed && v->moved && distance(&before) < distance(v)) {

@@ -45,7 +45,7 @@ struct view {
     struct procfs_pages pages;
     struct procfs_runs runs;  /* pages of all mappings in which pieces lie */
     struct view_piece *piece; /* by address */
-    size_t count, room;
+    size_t count;
     bool has_pages; /* pagemap could be read; else no shares: resident is not known by piece */
     bool knows_huge;
     bool moved;    /* mappings changed in every look */

@@ -84,6 +84,7 @@ for worker in $workers; do check_mapped "$worker"; done
 
 # The old workers end when they have answered what they had; only the new ones serve the second load.
 kill -HUP "$daemon"
+# shellcheck disable=SC2086 # a list of pids
 old_workers_gone() { ! kill -0 $workers && [ "$(pgrep -c -P "$daemon")" -eq 2 ]; }
 wait_until 60 old_workers_gone
 /usr/bin/python3 client.py "$port" "$(size 60 2)"
