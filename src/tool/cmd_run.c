@@ -379,6 +379,13 @@ static bool report_apart(const struct run *r, const struct vm_counts_file *file,
     return good || tool_failed(name, "%s.PID: could not be written", r->output) == TOOL_OK;
 }
 
+/* Processes and threads that came when every cell was taken. */
+static uint64_t not_counted(const struct vm_counts_file *file)
+{
+    uint64_t next = VM_LOAD(&file->next);
+    return next > file->cells + 1 ? next - file->cells - 1 : 0;
+}
+
 static void report_together(const struct run *r, FILE *out, const struct vm_counts_file *file, const struct ended *e)
 {
     struct vm_sim_json j = {.out = out};
@@ -389,6 +396,7 @@ static void report_together(const struct run *r, FILE *out, const struct vm_coun
         vm_sim_json_begin(&j, NULL, '{');
         if (e->known)
             json_program(&j, e);
+        vm_sim_json_number(&j, "not_counted", not_counted(file));
         vm_sim_json_begin(&j, "processes", '[');
     }
     for (uint64_t i = 0; (p = counts_next(file, &i)) != NULL;) {
@@ -412,11 +420,11 @@ static void report_together(const struct run *r, FILE *out, const struct vm_coun
 
 static bool report(const struct run *r, FILE *out, const struct vm_counts_file *file, const struct ended *e)
 {
-    if (file->next > file->cells + 1)
-        fprintf(stderr,
-                "vmalloc run: there were more processes and threads than are counted here: %" PRIu64 " of %" PRIu64
-                "\n",
-                file->cells, file->next - 1);
+    uint64_t left_out = not_counted(file);
+
+    if (left_out && (r->output || !r->json)) /* JSON says so itself */
+        fprintf(stderr, "vmalloc run: no room to count in for %" PRIu64 " of %" PRIu64 " processes and threads\n",
+                left_out, left_out + file->cells);
     if (r->output)
         return report_apart(r, file, e);
     report_together(r, out, file, e);
@@ -473,6 +481,17 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* stderr itself writes every character by a system call of its own. */
+static void report_to_stderr(const struct run *r, const struct vm_counts_file *file, const struct ended *e)
+{
+    int fd = dup(STDERR_FILENO);
+    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+
+    report(r, out ? out : stderr, file, e);
+    if (out)
+        fclose(out);
+}
+
 static int run_program(const struct run *r)
 {
     struct attend_inherited inherited;
@@ -501,7 +520,7 @@ static int run_program(const struct run *r)
         return exec_error == ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
     }
     if (counts_good(file, VM_COUNTS_BYTES)) {
-        report(r, stderr, file, &e);
+        report_to_stderr(r, file, &e);
     } else {
         const char *why = not_preloadable(r->argv[0]);
         tool_failed(name, "%s did not load libvmalloc%s%s", r->argv[0], why ? ": " : "", why ? why : "");

@@ -105,6 +105,17 @@ def test_output():
     check("output to nowhere", done.returncode == 0 and done.stderr.count(b"\n") == 1 and b"no/such/folder" in done.stderr, done)
 
 
+def test_many():
+    """More processes than the file has room for: those are said, and JSON stays JSON."""
+    script = "i=0; while [ $i -lt 4000 ]; do (exit 0); i=$((i + 1)); done"
+    found = json.loads(call(["--json", "--", "sh", "-c", script]).stderr)
+    counted = len(found["processes"])
+    check("many: counted and left out", counted > 3000 and found["not_counted"] > 0, (counted, found["not_counted"]))
+    check("many: all of them", counted * 2 + found["not_counted"] >= 8002, (counted, found["not_counted"]))
+    few = json.loads(call(["--json", "--", PROGRAM, "fork"]).stderr)
+    check("few: none left out", few["not_counted"] == 0, few["not_counted"])
+
+
 def keys_of(value):
     if isinstance(value, dict):
         return set(value).union(*map(keys_of, value.values()))
@@ -216,7 +227,7 @@ def test_interface():
 def main():
     source = os.path.join(ROOT, "tests/tool/count.c")
     subprocess.run([os.environ.get("CC", "cc"), "-O0", "-fno-builtin", source, "-o", PROGRAM, "-pthread"], check=True)
-    for test in test_ends, test_processes, test_output, test_documented, test_tlb, test_read, test_arguments, test_not_loaded, test_interface:
+    for test in test_ends, test_processes, test_output, test_documented, test_many, test_tlb, test_read, test_arguments, test_not_loaded, test_interface:
         try:
             test()
         except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:
