@@ -96,7 +96,7 @@ VM_UNSANITIZED bool vm_slab_is_out(const struct vm_page *slab, size_t index)
    whole, and be wanted by the next slab: either way more of them should stay. */
 static void note_wanted(struct vm_heap *h, size_t units, size_t unit)
 {
-    if (units > 0 && h->sparse_keep.returned > 0)
+    if (units > 0 && vm_keep_owed(&h->sparse_keep) > 0)
         vm_keep_fetched(&h->sparse_keep, units * unit, vm_os.now());
 }
 
@@ -388,6 +388,8 @@ static void to_sparse(struct vm_heap *h, struct vm_page *slab)
         put_aside(&h->sparse, &h->sparse_bytes, slab, free_bytes - absent);
     if (h->sparse_bytes > h->sparse_keep.floor) {
         size_t bound = vm_keep_bound(&h->sparse_keep, vm_frames_used() / 2, 0, vm_os.now());
+        if (h->sparse_bytes > bound) /* its slabs would be kept when they are empty */
+            bound = vm_max(bound, vm_frames_awaited());
         if (h->sparse_bytes > bound)
             return_sparse(h, bound / 2);
     }
@@ -454,8 +456,8 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
 
     if (!slab)
         return NULL;
-    if (news.grew) /* what is kept of large blocks should not stand beside a growing heap; it grows by an eighth */
-        vm_extents_settle();
+    if (news.grown > 0)
+        vm_extents_settle(news.grown);
     slab->free = VM_BLOCK_END;
     slab->held = 0;
     slab->virgin = news.zeroed;

@@ -301,7 +301,7 @@ static struct vm_extent *find_fit(const struct vm_tree *tree, size_t size, size_
 /* `bytes` of space that holds no pages are about to be touched. */
 static void note_fetched(size_t bytes)
 {
-    if (keep.returned > 0)
+    if (vm_keep_owed(&keep) > 0)
         vm_keep_fetched(&keep, bytes, vm_os.now());
 }
 
@@ -457,7 +457,28 @@ static void return_extent(struct vm_extent *e)
     to_free(e, state);
 }
 
-/* Returns dirty extents, oldest first, down to the target; a refused one ends the round. */
+/* Cuts a dirty extent after `size` bytes, where descriptors and tables are to be had; the rest keeps its age. */
+static void cut_dirty(struct vm_extent *e, size_t size)
+{
+    if (!reserve_spares(1))
+        return;
+    vm_mmu_begin();
+    struct vm_extent *rest = NULL;
+    if (reserve_tables(e->base, e->size, e->base + size)) {
+        from_free(e);
+        rest = cut(e, size);
+    }
+    vm_mmu_end();
+    if (!rest)
+        return;
+    to_free(e, VM_EXTENT_DIRTY);
+    to_free(rest, VM_EXTENT_DIRTY);
+    vm_list_remove(&rest->list);
+    vm_list_push_front(&dirty_list, &rest->list);
+}
+
+/* Returns dirty extents, oldest first, down to the target, of a large one no more than that takes; a refused one ends the
+   round. */
 static void return_dirty(size_t target)
 {
     size_t returned = 0;
@@ -465,6 +486,9 @@ static void return_dirty(size_t target)
     warm_to_dirty(warm_count);
     while (dirty_bytes > target && !vm_list_empty(&dirty_list)) {
         struct vm_extent *e = VM_CONTAINER_OF(dirty_list.next, struct vm_extent, list);
+        size_t excess = vm_align_up(dirty_bytes - target, vm_os.page_size);
+        if (e->size >= excess + GROW_MIN)
+            cut_dirty(e, excess);
         size_t before = dirty_bytes, size = e->size;
         return_extent(e);
         if (dirty_bytes >= before)
@@ -838,14 +862,14 @@ size_t vm_extents_age(uint64_t decay_ns)
 size_t vm_extents_kept(void) { return VM_LOAD(&dirty_bytes); }
 size_t vm_extents_used(void) { return VM_LOAD(&live_bytes); }
 
-void vm_extents_settle(void)
+void vm_extents_settle(size_t grown)
 {
     if (vm_lock_is_mine(&vm_extents_lock))
         return; /* in a signal handler that interrupted us here */
     vm_lock(&vm_extents_lock);
     size_t share = VM_KEEP_SHARE(live_bytes);
     if (dirty_bytes > share)
-        return_dirty(share);
+        return_dirty(vm_max(share, dirty_bytes - vm_min(dirty_bytes, grown)));
     vm_unlock(&vm_extents_lock);
 }
 

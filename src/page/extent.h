@@ -77,8 +77,9 @@ size_t vm_extents_age(uint64_t decay_ns);
 size_t vm_extents_kept(void);
 size_t vm_extents_used(void);
 
-/* Returns what is kept beyond its share of live extents, whatever credit it has earned. */
-void vm_extents_settle(void);
+/* The heap of frames grew by that: returns as much of what is kept beyond its share of live extents, whatever credit it has
+   earned, so that it does not stand beside what is new. */
+void vm_extents_settle(size_t grown);
 
 struct vm_extents_stats {
     size_t live, dirty, clean; /* bytes */

@@ -421,7 +421,7 @@ static bool open_chunk(struct vm_chunk *c)
     memset(c->resident, 0xff, sizeof c->resident);
     clean_frames -= VM_CHUNK_FRAMES;
     VM_STORE(&dirty_frames, dirty_frames + VM_CHUNK_FRAMES);
-    if (keep.returned > 0)
+    if (vm_keep_owed(&keep) > 0)
         vm_keep_fetched(&keep, VM_CHUNK_BYTES, vm_os.now());
     return true;
 }
@@ -434,10 +434,11 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
 
     vm_lock(&vm_frames_lock);
     struct vm_chunk *c = find_frames(n, touch, &mask);
-    news->grew = !c;
+    size_t frames = brk_frames + zone_frames;
     /* A foreign move of the break can spoil the run that growth made room for; the second growth starts behind it. */
     for (int tries = 0; !c && tries < 3 && grow(n); tries++)
         c = find_frames(n, touch, &mask);
+    news->grown = (brk_frames + zone_frames - frames) << VM_FRAME_SHIFT;
     bool opened = c && open_chunk(c);
     unsigned clean = c ? (unsigned)__builtin_popcount(c->clean & mask) : 0;
     if (clean > 0 && !vm_limit_charge(clean * VM_FRAME_BYTES))
@@ -451,7 +452,7 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
         VM_STORE(&dirty_frames, dirty_frames - (n - clean));
         vm_keep_set(&keep, dirty_frames * VM_FRAME_BYTES);
         VM_STORE(&used_frames, used_frames + n);
-        if (clean > 0 && keep.returned > 0)
+        if (clean > 0 && vm_keep_owed(&keep) > 0)
             vm_keep_fetched(&keep, clean * VM_FRAME_BYTES, vm_os.now());
         vm_age_used(&age, dirty_frames * VM_FRAME_BYTES);
         rebucket(c);
@@ -718,6 +719,14 @@ void vm_frames_set_growth(size_t bytes)
 }
 
 size_t vm_frames_kept(void) { return VM_LOAD(&dirty_frames) * VM_FRAME_BYTES; }
+
+size_t vm_frames_awaited(void)
+{
+    vm_lock(&vm_frames_lock);
+    size_t kept = dirty_frames * VM_FRAME_BYTES, credit = vm_keep_credit(&keep, vm_os.now());
+    vm_unlock(&vm_frames_lock);
+    return credit - vm_min(credit, kept);
+}
 
 void vm_frames_break(uintptr_t base)
 {

@@ -42,7 +42,7 @@ void vm_zones_start(bool use_brk);
 struct vm_frames_news {
     size_t resident; /* bytes of the run from its start that are resident */
     bool zeroed;     /* every byte of it reads as zero */
-    bool grew;       /* the heap had to grow */
+    size_t grown;    /* bytes that the heap had to grow by */
 };
 
 /* A run of n frames (1 to 32), descriptors all zero but start and zone.  The caller expects to touch the first
@@ -70,6 +70,9 @@ size_t vm_frames_age(uint64_t decay_ns);
 
 /* Bytes of free frames that are kept; without a lock. */
 size_t vm_frames_kept(void);
+
+/* Bytes of free frames that would be kept for the credit they have earned (reclaim/keep.h) and are not there. */
+size_t vm_frames_awaited(void);
 
 /* Pages of the slab at the address are about to go back to the system: see page/huge.h. */
 void vm_frames_break(uintptr_t base);

@@ -3,8 +3,8 @@
 
 #include "reclaim/keep.h"
 
-#define SECOND VM_KEEP_DECAY_NS
-#define T0 ((uint64_t)5000 * SECOND)
+#define STEP VM_KEEP_DECAY_NS
+#define T0 ((uint64_t)5000 * STEP)
 
 static void bound_is_the_largest_of_three(void **state)
 {
@@ -53,7 +53,7 @@ static void credit_is_earned_by_what_comes_back(void **state)
     vm_keep_returned(&k, 70, T0);
     vm_keep_fetched(&k, 32, T0);
     vm_keep_fetched(&k, 32, T0);
-    assert_int_equal(k.returned, 6);
+    assert_int_equal(vm_keep_owed(&k), 6);
     assert_int_equal(vm_keep_bound(&k, 0, 0, T0), 972);
 }
 
@@ -70,34 +70,68 @@ static void credit_has_a_limit(void **state)
     assert_int_equal(vm_keep_bound(&k, 0, 0, T0), VM_KEEP_CREDIT_MAX);
 }
 
-/* What keeps memory that lies idle loses a quarter every second, what serves a sixteenth. */
+/* What keeps memory that lies idle loses a quarter every step, what keeps nothing a sixteenth, what serves nothing. */
 static void credit_decays(void **state)
 {
     (void)state;
-    struct vm_keep idle = {0}, wave = {0};
+    struct vm_keep idle = {0}, none = {0}, wave = {0};
     size_t credit = (1 << 20) / 8 * 9, slow = credit;
 
-    vm_keep_returned(&idle, (1 << 20) + 1024, T0);
+    vm_keep_returned(&idle, 1 << 20, T0);
     vm_keep_fetched(&idle, 1 << 20, T0);
-    wave = idle;
+    none = wave = idle;
     vm_keep_set(&idle, SIZE_MAX);
-    idle.low = SIZE_MAX;
-    assert_int_equal(vm_keep_bound(&idle, 0, 0, T0 + SECOND - 1), credit);
+    idle.low = idle.low_before = idle.high_before = SIZE_MAX;
+    assert_int_equal(vm_keep_bound(&idle, 0, 0, T0 + STEP - 1), credit);
     for (unsigned s = 1; s <= 20; s++) {
         credit -= vm_max(credit / 4, credit / 16);
         slow -= slow / 16;
-        assert_int_equal(vm_keep_bound(&idle, 0, 0, T0 + s * SECOND), credit);
-        assert_int_equal(idle.returned, 1024 >> s);
-        assert_int_equal(vm_keep_bound(&idle, 0, 0, T0 + s * SECOND + SECOND / 2), credit);
-        vm_keep_set(&wave, 1 << 20); /* kept ... */
-        vm_keep_set(&wave, 0);       /* ... and used again */
-        assert_int_equal(vm_keep_bound(&wave, 0, 0, T0 + s * SECOND), slow);
+        assert_int_equal(vm_keep_bound(&idle, 0, 0, T0 + s * STEP), credit);
+        assert_int_equal(vm_keep_bound(&idle, 0, 0, T0 + s * STEP + STEP / 2), credit);
+        assert_int_equal(vm_keep_bound(&none, 0, 0, T0 + s * STEP), slow);
+        vm_keep_set(&wave, (1 << 20) / 8 * 9); /* kept ... */
+        vm_keep_set(&wave, 0);                 /* ... and used again */
+        assert_int_equal(vm_keep_bound(&wave, 0, 0, T0 + s * STEP), (1 << 20) / 8 * 9);
     }
-    /* Seconds that nobody looked at count as well. */
-    struct vm_keep a = {.credit = 1 << 20, .decayed = T0, .kept = SIZE_MAX, .low = SIZE_MAX}, b = a;
+    /* Steps that nobody looked at count as well. */
+    struct vm_keep a = {.credit = 1 << 20, .decayed = T0, .kept = SIZE_MAX, .low = SIZE_MAX, .high = SIZE_MAX}, b = a;
     for (unsigned s = 1; s <= 7; s++)
-        vm_keep_bound(&a, 0, 0, T0 + s * SECOND);
-    assert_int_equal(vm_keep_bound(&b, 0, 0, T0 + 7 * SECOND), vm_keep_bound(&a, 0, 0, T0 + 7 * SECOND));
+        vm_keep_bound(&a, 0, 0, T0 + s * STEP);
+    assert_int_equal(vm_keep_bound(&b, 0, 0, T0 + 7 * STEP), vm_keep_bound(&a, 0, 0, T0 + 7 * STEP));
+}
+
+/* What was returned is owed until the end of the next step, wholly. */
+static void soon_is_a_step_or_two(void **state)
+{
+    (void)state;
+    struct vm_keep first = {0};
+
+    vm_keep_returned(&first, 800, T0);
+    vm_keep_returned(&first, 80, T0 + 2 * STEP - 1);
+    assert_int_equal(vm_keep_owed(&first), 880);
+    struct vm_keep late = first;
+    vm_keep_fetched(&first, 880, T0 + 2 * STEP - 1);
+    assert_int_equal(vm_keep_owed(&first), 0);
+    assert_int_equal(vm_keep_credit(&first, T0 + 2 * STEP - 1), 990);
+    vm_keep_fetched(&late, 880, T0 + 2 * STEP); /* too late for most of it */
+    assert_int_equal(vm_keep_owed(&late), 0);
+    assert_int_equal(vm_keep_credit(&late, T0 + 2 * STEP), 90);
+}
+
+/* A wave takes what an earlier one gave back, of before the step first: what came later stays owed. */
+static void the_older_is_asked_for_first(void **state)
+{
+    (void)state;
+    struct vm_keep k = {0};
+
+    vm_keep_returned(&k, 100, T0);
+    vm_keep_returned(&k, 50, T0 + STEP);
+    vm_keep_fetched(&k, 120, T0 + STEP);
+    assert_int_equal(vm_keep_owed(&k), 30);
+    vm_keep_bound(&k, 0, 0, T0 + 2 * STEP);
+    assert_int_equal(vm_keep_owed(&k), 30);
+    vm_keep_bound(&k, 0, 0, T0 + 3 * STEP);
+    assert_int_equal(vm_keep_owed(&k), 0);
 }
 
 /* Half of what is kept is used again and again: credit for the other half goes. */
@@ -108,7 +142,7 @@ static void idle_part_decays_fast(void **state)
 
     for (unsigned s = 1; s <= 10; s++) {
         vm_keep_set(&k, 50 << 20);
-        vm_keep_bound(&k, 0, 0, T0 + s * SECOND);
+        vm_keep_bound(&k, 0, 0, T0 + s * STEP);
         vm_keep_set(&k, 100 << 20);
     }
     assert_true(k.credit < 40 << 20 && k.credit > 1 << 20);
@@ -121,8 +155,8 @@ static void nothing_is_left_after_long(void **state)
 
     vm_keep_returned(&k, VM_KEEP_CREDIT_MAX, T0);
     vm_keep_fetched(&k, VM_KEEP_CREDIT_MAX / 2, T0);
-    assert_int_equal(vm_keep_bound(&k, 0, 0, T0 + 1000 * SECOND), 7);
-    assert_int_equal(k.returned, 0);
+    assert_int_equal(vm_keep_bound(&k, 0, 0, T0 + 1000 * STEP), 7);
+    assert_int_equal(vm_keep_owed(&k), 0);
     assert_int_equal(vm_keep_bound(&k, 0, 0, UINT64_MAX), 7);
     vm_keep_returned(&k, 56, UINT64_MAX);
     vm_keep_fetched(&k, 56, UINT64_MAX);
@@ -139,8 +173,10 @@ static void odd_clocks(void **state)
     vm_keep_fetched(&k, 1024, 0);
     assert_int_equal(vm_keep_bound(&k, 0, 0, 0), 1152);
     assert_int_equal(vm_keep_bound(&k, 0, 0, T0), 1152); /* the first time that is not 0 is the start */
-    assert_int_equal(vm_keep_bound(&k, 0, 0, T0 - 3 * SECOND), 1152);
-    assert_int_equal(vm_keep_bound(&k, 0, 0, T0 - 2 * SECOND), 1080);
+    assert_int_equal(vm_keep_bound(&k, 0, 0, T0 - 3 * STEP), 1152);
+    assert_int_equal(vm_keep_bound(&k, 0, 0, T0 - 2 * STEP), 1080);
+    vm_keep_returned(&k, 8, T0 - 2 * STEP);
+    assert_int_equal(vm_keep_owed(&k), 8);
 }
 
 int main(void)
@@ -151,6 +187,8 @@ int main(void)
         cmocka_unit_test(credit_is_earned_by_what_comes_back),
         cmocka_unit_test(credit_has_a_limit),
         cmocka_unit_test(credit_decays),
+        cmocka_unit_test(soon_is_a_step_or_two),
+        cmocka_unit_test(the_older_is_asked_for_first),
         cmocka_unit_test(idle_part_decays_fast),
         cmocka_unit_test(nothing_is_left_after_long),
         cmocka_unit_test(odd_clocks),
