@@ -36,9 +36,9 @@ static bool read_number(const char *s, size_t *value)
     return *s == '\0';
 }
 
-static bool bad_range(const char *name, size_t low, size_t high)
+static bool bad_range(const char *name, size_t low, size_t high, const char *value)
 {
-    vm_warn("VMALLOC_OPTIONS: %s takes a number from %zu to %zu; ignored", name, low, high);
+    vm_warn("VMALLOC_OPTIONS: %s takes a number from %zu to %zu, not '%s'; ignored", name, low, high, value);
     return false;
 }
 
@@ -49,7 +49,7 @@ static bool set_option(const char *name, const char *value)
 #define OPTION(opt, init, low, high, help) \
     if (strcmp(name, #opt) == 0) { \
         if (!read_number(value, &n) || n + 1 < (low) + 1 || n > (high)) \
-            return bad_range(name, low, high); \
+            return bad_range(name, low, high, value); \
         vm_options.opt = n; \
         return true; \
     }

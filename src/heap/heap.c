@@ -148,6 +148,8 @@ void *vm_heap_alloc(size_t n, size_t align, bool zero)
 {
     void *p = try_alloc(n, align, zero);
 
+    if (VM_UNLIKELY(!p) && n <= PTRDIFF_MAX && !interrupted_ourselves() && vm_frames_shed_reserve())
+        p = try_alloc(n, align, zero);
     if (VM_UNLIKELY(!p)) {
         unsigned class_id = vm_class_for(n, align);
         vm_limit_note_failure(class_id == 0 ? n : vm_classes[class_id].frames * VM_FRAME_BYTES);

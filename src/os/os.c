@@ -438,7 +438,7 @@ void vm_os_end(const char *text, size_t bytes)
 }
 
 int vm_os_open_read(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }
-int vm_os_open_append(const char *path) { return open(path, O_WRONLY | O_APPEND | O_CLOEXEC); }
+int vm_os_open_append(const char *path) { return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666); }
 void vm_os_close(int fd) { close(fd); }
 int vm_os_pid(void) { return (int)getpid(); }
 

@@ -22,7 +22,7 @@ void vm_huge_start(const char *option)
     int named = option[0] ? vm_thp_mode_of(option) : VM_THP_AUTO;
 
     if (named < 0)
-        vm_warn("VMALLOC_OPTIONS: thp takes auto, never or always; ignored");
+        vm_warn("VMALLOC_OPTIONS: thp takes auto, never or always, not '%s'; ignored", option);
     mode = named < 0 ? VM_THP_AUTO : (enum vm_thp_mode)named;
     if (mode == VM_THP_NEVER)
         vm_huge_system(); /* it matters from the first page on */

@@ -248,6 +248,35 @@ static bool grow_brk(size_t bytes)
     return true;
 }
 
+/* Gives [from, to) of an array of descriptors back, whole pages of it; false when nothing of it goes. */
+static bool shed_part(void *array, size_t from, size_t to)
+{
+    size_t page = vm_os.page_size;
+
+    from = vm_align_up(from, page);
+    to = vm_align_up(to, page);
+    return from < to && vm_os.unmap((char *)array + from, to - from) == 0; /* refused: it stays reserved, unused */
+}
+
+bool vm_frames_shed_reserve(void)
+{
+    struct vm_zone *z = &brk_zone;
+    size_t limit = vm_os.is_confined() ? SIZE_MAX : vm_os_address_limit();
+
+    if (limit == SIZE_MAX || vm_lock_is_mine(&vm_frames_lock)) /* in a signal handler */
+        return false;
+    vm_lock_outer(&vm_frames_lock);
+    size_t old = z->span;
+    if (limit < old)
+        z->span = vm_min(vm_max(vm_align_up(limit, BRK_SPAN_MIN), z->ready), old);
+    bool pages = shed_part(z->map, z->span / VM_FRAME_BYTES * sizeof(struct vm_page),
+                           old / VM_FRAME_BYTES * sizeof(struct vm_page));
+    bool chunks = shed_part(z->chunks, z->span / VM_CHUNK_BYTES * sizeof(struct vm_chunk),
+                            old / VM_CHUNK_BYTES * sizeof(struct vm_chunk));
+    vm_unlock(&vm_frames_lock);
+    return pages || chunks;
+}
+
 /* Maps `bytes` of address space, aligned to a chunk when `aligned`. */
 static uintptr_t map_zone(size_t bytes, bool aligned)
 {

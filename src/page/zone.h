@@ -77,6 +77,10 @@ size_t vm_frames_awaited(void);
 /* Pages of the slab at the address are about to go back to the system: see page/huge.h. */
 void vm_frames_break(uintptr_t base);
 
+/* The system refused memory: gives back address space in reserve for descriptors, if a limit (RLIMIT_AS) set since the start
+   leaves no use for it.  False when nothing went back. */
+bool vm_frames_shed_reserve(void);
+
 /* The descriptor of the frame that holds the address, whatever its role, or NULL when no zone has it. */
 struct vm_page *vm_page_of(uintptr_t address);
 

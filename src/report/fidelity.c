@@ -296,8 +296,15 @@ int vm_fidelity_check(struct vm_fidelity *f)
 
 void vm_fidelity_start(const char *path)
 {
+    int fd = vm_os_open_append(path);
+
+    if (fd < 0) {
+        vm_warn("VMALLOC_OPTIONS: vm_check: cannot append to %s; ignored", path);
+        return;
+    }
+    vm_os_close(fd);
     report = path;
-    vm_fidelity_on = path[0] != '\0';
+    vm_fidelity_on = true;
 }
 
 static void check_and_report(void)

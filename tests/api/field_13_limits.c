@@ -196,6 +196,26 @@ static void limits_change_while_running(void)
 	free(large);
 }
 
+/* A limit far below what is reserved, set by the program itself: it is as good
+ * as if it had been there from the start. */
+static void limit_set_by_the_program(size_t step)
+{
+	struct rlimit limit;
+	getrlimit(RLIMIT_AS, &limit);
+	limit.rlim_cur = 64 * MIB;
+	REQUIRE(!setrlimit(RLIMIT_AS, &limit));
+	work(8 * MIB);
+	until_refused(step);
+	/* lower still, and nothing is given back twice */
+	limit.rlim_cur = 48 * MIB;
+	REQUIRE(!setrlimit(RLIMIT_AS, &limit));
+	work(8 * MIB);
+	until_refused(step);
+}
+
+static void limit_set_by_the_program_small(void) { limit_set_by_the_program(700); }
+static void limit_set_by_the_program_large(void) { limit_set_by_the_program(300000); }
+
 /* A reservation must not be in core dumps: large anonymous mappings that are
  * hardly resident are marked so (VmFlags dd), or cannot be read at all. */
 static void reservations_stay_out_of_core_dumps(void)
@@ -237,6 +257,8 @@ CHECK_MAIN(
 	{ "data_32_mib_large", data_32_mib_large, CHECK_BOTH },
 	{ "data_12_mib", data_12_mib, CHECK_BOTH },
 	{ "limits_change_while_running", limits_change_while_running, CHECK_BOTH },
+	{ "limit_set_by_the_program_small", limit_set_by_the_program_small, CHECK_BOTH },
+	{ "limit_set_by_the_program_large", limit_set_by_the_program_large, CHECK_BOTH },
 	{ "reservations_stay_out_of_core_dumps", reservations_stay_out_of_core_dumps, CHECK_BOTH },
 	{ "part_64_mib", part_64_mib, CHECK_PART },
 	{ "part_64_mib_or_more", part_64_mib_or_more, CHECK_PART },

@@ -22,7 +22,7 @@ static void ask(void *arg)
 }
 
 #define LINE(text) "libvmalloc: VMALLOC_OPTIONS: " text "; ignored\n"
-#define BRK_RANGE LINE("brk takes a number from 0 to 1")
+#define BRK_RANGE(value) LINE("brk takes a number from 0 to 1, not '" value "'")
 
 static const struct question questions[] = {
     {NULL, 0, "", 1, ""},
@@ -37,22 +37,22 @@ static const struct question questions[] = {
     {"stats=/a/b,brk=0", 0, "", 0, "/a/b"},
     {"stats=", 0, "", 1, ""},
     {"stats=a=b", 0, "", 1, "a=b"},
-    {"brk=2", 1, BRK_RANGE, 1, ""},
-    {"brk=", 1, BRK_RANGE, 1, ""},
-    {"brk=-1", 1, BRK_RANGE, 1, ""},
-    {"brk=+0", 1, BRK_RANGE, 1, ""},
-    {"brk= 0", 1, BRK_RANGE, 1, ""},
-    {"brk=0x0", 1, BRK_RANGE, 1, ""},
-    {"brk=1K", 1, BRK_RANGE, 1, ""},
-    {"brk=1M", 1, BRK_RANGE, 1, ""},
-    {"brk=1G", 1, BRK_RANGE, 1, ""},
-    {"brk=0KK", 1, BRK_RANGE, 1, ""},
-    {"brk=0T", 1, BRK_RANGE, 1, ""},
-    {"brk=yes", 1, BRK_RANGE, 1, ""},
-    {"brk=18446744073709551615", 1, BRK_RANGE, 1, ""},
-    {"brk=18446744073709551616", 1, BRK_RANGE, 1, ""},
-    {"brk=18446744073709551616000", 1, BRK_RANGE, 1, ""},
-    {"brk=17179869184G", 1, BRK_RANGE, 1, ""},
+    {"brk=2", 1, BRK_RANGE("2"), 1, ""},
+    {"brk=", 1, BRK_RANGE(""), 1, ""},
+    {"brk=-1", 1, BRK_RANGE("-1"), 1, ""},
+    {"brk=+0", 1, BRK_RANGE("+0"), 1, ""},
+    {"brk= 0", 1, BRK_RANGE(" 0"), 1, ""},
+    {"brk=0x0", 1, BRK_RANGE("0x0"), 1, ""},
+    {"brk=1K", 1, BRK_RANGE("1K"), 1, ""},
+    {"brk=1M", 1, BRK_RANGE("1M"), 1, ""},
+    {"brk=1G", 1, BRK_RANGE("1G"), 1, ""},
+    {"brk=0KK", 1, BRK_RANGE("0KK"), 1, ""},
+    {"brk=0T", 1, BRK_RANGE("0T"), 1, ""},
+    {"brk=yes", 1, BRK_RANGE("yes"), 1, ""},
+    {"brk=18446744073709551615", 1, BRK_RANGE("18446744073709551615"), 1, ""},
+    {"brk=18446744073709551616", 1, BRK_RANGE("18446744073709551616"), 1, ""},
+    {"brk=18446744073709551616000", 1, BRK_RANGE("18446744073709551616000"), 1, ""},
+    {"brk=17179869184G", 1, BRK_RANGE("17179869184G"), 1, ""},
     {"brk", 1, LINE("'brk' has no value (key=value expected)"), 1, ""},
     {"nonsense=1", 1, LINE("unknown option 'nonsense'"), 1, ""},
     {"BRK=0", 1, LINE("unknown option 'BRK'"), 1, ""},
@@ -63,7 +63,7 @@ static const struct question questions[] = {
     {"a\nb\033=1", 1, LINE("unknown option 'a?b?'"), 1, ""}, /* a line, whatever is quoted */
     /* What is good counts, before and behind what is bad. */
     {"a=b,brk=0,c", 2, LINE("unknown option 'a'") LINE("'c' has no value (key=value expected)"), 0, ""},
-    {"brk=7,stats=x,brk=0", 1, BRK_RANGE, 0, "x"},
+    {"brk=7,stats=x,brk=0", 1, BRK_RANGE("7"), 0, "x"},
 };
 
 static void compare(const struct question *q)

@@ -555,6 +555,68 @@ CHILD_CASE(limited_address_space)
         give(&r[i]);
 }
 
+/* Counts what goes back to the system, in place of giving it back. */
+static struct {
+    size_t bytes;
+    unsigned calls;
+    bool refuse;
+} unmapped;
+
+static int count_unmapped(void *base, size_t bytes)
+{
+    (void)base;
+    unmapped.calls++;
+    unmapped.bytes += bytes;
+    return unmapped.refuse ? -ENOMEM : 0;
+}
+
+static void set_address_limit(size_t bytes)
+{
+    struct rlimit limit;
+
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    limit.rlim_cur = bytes;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+
+/* A limit set since the start: descriptors for what the heap cannot become go back, each once, and only then. */
+CHILD_CASE(limit_set_later)
+{
+    struct run r;
+
+    if (UNIT_SANITIZED) {
+        puts("SKIP: limit_set_later: what a sanitizer reserves is above any limit");
+        fflush(stdout);
+        return;
+    }
+    start(true, 0);
+    CHECK(take(&r, 4));
+    vm_os.unmap = count_unmapped;
+    CHECK(!vm_frames_shed_reserve() && unmapped.calls == 0); /* no limit */
+    set_address_limit(8 * VM_GIB);
+    CHECK(vm_frames_shed_reserve());
+    size_t per_gib = VM_GIB / VM_FRAME_BYTES * sizeof(struct vm_page);
+    size_t first = unmapped.bytes;
+    CHECKF(first >= 120 * per_gib && first <= 125 * per_gib, "%zu bytes", first); /* of 128 GiB */
+    CHECK(!vm_frames_shed_reserve() && unmapped.bytes == first);
+    set_address_limit(2 * VM_GIB);
+    unmapped.refuse = true;
+    CHECK(!vm_frames_shed_reserve());
+    unmapped.refuse = false;
+    size_t second = unmapped.bytes - first;
+    CHECKF(second >= 6 * per_gib && second <= 7 * per_gib, "%zu bytes", second);
+    CHECK(!vm_frames_shed_reserve() && unmapped.bytes == first + second);
+    CHECK(vm_zone_check());
+    set_address_limit(RLIM_INFINITY); /* the test itself needs some */
+    struct run more[40];
+    for (unsigned i = 0; i < 40; i++) /* the heap grows on */
+        CHECK(take(&more[i], 32));
+    CHECK(stats().brk_bytes >= 40 * VM_CHUNK_BYTES && stats().zone_bytes == 0);
+    for (unsigned i = 0; i < 40; i++)
+        give(&more[i]);
+    give(&r);
+}
+
 CHILD_CASE(random_model)
 {
     static struct run r[400];
@@ -619,7 +681,7 @@ int main(void)
         CHILD_TEST(others_move_the_break_up),
         CHILD_TEST(others_move_the_break_between),
         CHILD_TEST(others_move_the_break_down),
-        CHILD_TEST(limited_address_space),
+        CHILD_TEST(limited_address_space), CHILD_TEST(limit_set_later),
         CHILD_TEST(random_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
