@@ -10,7 +10,7 @@
    A lookup compares the fingerprints of a whole set at once, without a branch that depends on where it is found, and then
    the keys of those that agree.  In a wide set it first looks into the slot that the page's hash leads to, which has the
    number of its entries with such a hash, mostly 0 or 1, and the way of the latest.  The ways are in a ring in order of use,
-   the head the latest; entries that are not valid (fingerprint 0) are the last ones of the ring, so that its end is
+   the head the latest; entries that are not valid (NO_KEY) are the last ones of the ring, so that its end is
    always the one to replace.
 
      63                              19 18  17  16 15        0
@@ -42,6 +42,7 @@
 
 #define NONE UINT32_MAX
 #define NO_MASK UINT64_MAX
+#define NO_KEY UINT64_MAX /* its size is none, so it is no page's */
 
 struct ring {
     uint16_t older, newer; /* ways; the head's newer is the oldest */
@@ -57,6 +58,7 @@ struct array {
     uint32_t sets, ways, stride;                        /* stride: ways rounded up to PRINTS */
     uint32_t head_at, key_at, value_at, slot_at, bytes; /* of a set: offsets, and all of it; the ring is at `stride` */
     uint32_t slot_shift;                                /* of a hash; 0: there are no slots */
+    uint32_t ways_mask;                                 /* a bit a way, of a narrow set */
     uint32_t sizes;
     uint64_t mask; /* sets - 1 when that is a power of two, else NO_MASK */
     char *memory;
@@ -76,7 +78,7 @@ struct vm_tlb {
     /* The page of the latest reference, when its entry is in level 1; else no page at all. */
     uint64_t last_page;
     uint64_t *last_value;
-    uint8_t last_shift, last_size;
+    uint8_t last_size;
     struct vm_tlb_counts counts;
 };
 
@@ -106,12 +108,8 @@ static inline struct slot *slots(const struct array *a, char *set) { return (str
 
 static inline uint64_t hash_of(uint64_t page) { return page * 0x9e3779b97f4a7c15u; }
 
-/* 1 to 255; a word, since a spilled byte that is loaded as a word stalls. */
-static inline uint32_t print_of(uint64_t hash)
-{
-    uint32_t p = (uint32_t)(hash >> 56);
-    return p + !p;
-}
+/* A word, since a spilled byte that is loaded as a word stalls. */
+static inline uint32_t print_of(uint64_t hash) { return (uint32_t)(hash >> 56); }
 
 static bool key_matches(uint64_t key, uint64_t want)
 {
@@ -156,32 +154,33 @@ static inline uint32_t way_among(const uint64_t *key, uint32_t from, uint64_t fo
     return NONE;
 }
 
+/* Slow: of a set with slots, whose latest entry is another one's. */
 static VM_NOINLINE uint32_t scan_wide(const struct array *a, char *set, uint32_t p, uint64_t want)
 {
     uint32_t way = NONE;
 
-    for (uint32_t from = 0; way == NONE && from < a->stride; from += PRINTS)
-        way = way_among(keys(a, set), from, match_16(prints(set) + from, p), want);
+    for (uint32_t from = 0; way == NONE && from < a->ways; from += PRINTS) {
+        uint64_t there = a->ways - from < PRINTS ? ((uint64_t)1 << (a->ways - from)) - 1 : UINT64_MAX;
+        way = way_among(keys(a, set), from, match_16(prints(set) + from, p) & there, want);
+    }
     return way;
 }
 
 /* The way in the set, or NONE. */
 static inline uint32_t find(const struct array *a, char *set, uint64_t hash, uint64_t want)
 {
-    uint32_t p = print_of(hash);
-
     if (a->slot_shift) {
         struct slot slot = slots(a, set)[hash >> a->slot_shift];
         if (slot.entries == 0)
             return NONE;
-        if (VM_LIKELY(prints(set)[slot.way] == p && key_matches(keys(a, set)[slot.way], want)))
+        if (VM_LIKELY(key_matches(keys(a, set)[slot.way], want)))
             return slot.way;
-        return scan_wide(a, set, p, want);
+        return scan_wide(a, set, print_of(hash), want);
     }
-    uint64_t found = match_16(prints(set), p);
-    if (a->stride > PRINTS)
-        found |= match_16(prints(set) + PRINTS, p) << PRINTS;
-    return way_among(keys(a, set), 0, found, want);
+    uint64_t found = match_16(prints(set), print_of(hash));
+    if (a->ways > PRINTS)
+        found |= match_16(prints(set) + PRINTS, print_of(hash)) << PRINTS;
+    return way_among(keys(a, set), 0, found & a->ways_mask, want);
 }
 
 static inline void touch(const struct array *a, char *set, uint32_t way)
@@ -212,7 +211,7 @@ static void drop(struct array *a, char *set, uint32_t way)
 {
     uint64_t key = keys(a, set)[way];
 
-    prints(set)[way] = 0;
+    keys(a, set)[way] = NO_KEY;
     if (a->slot_shift)
         slot_of_key(a, set, key)->entries--;
     a->live[key >> KEY_SIZE_SHIFT & 3]--;
@@ -223,19 +222,21 @@ static void drop(struct array *a, char *set, uint32_t way)
 }
 
 /* A page is global or it is not: of a global one no other entry stays. */
-static VM_NOINLINE void drop_same_page(struct array *a, char *set, uint32_t p, uint64_t key)
+static VM_NOINLINE void drop_same_page(struct array *a, char *set, uint64_t key)
 {
     for (uint32_t way = 0; way < a->ways; way++)
-        if (prints(set)[way] == p && ((keys(a, set)[way] ^ key) & KEY_WHERE) == 0)
+        if (((keys(a, set)[way] ^ key) & KEY_WHERE) == 0)
             drop(a, set, way);
 }
 
-/* The one that goes, if any, and the one that comes are of different kinds. */
-static VM_NOINLINE void count_kinds(struct array *a, bool goes, uint64_t old, uint64_t key)
+/* An entry is going to take the place of one of another kind, or of none. */
+static VM_NOINLINE void count_kinds(struct array *a, uint64_t old, uint64_t key)
 {
-    if (goes) {
+    if (old != NO_KEY) {
         a->live[old >> KEY_SIZE_SHIFT & 3]--;
         a->globals -= !!(old & KEY_GLOBAL);
+    } else {
+        a->evictions--;
     }
     a->live[key >> KEY_SIZE_SHIFT & 3]++;
     a->globals += !!(key & KEY_GLOBAL);
@@ -244,27 +245,24 @@ static VM_NOINLINE void count_kinds(struct array *a, bool goes, uint64_t old, ui
 /* In place of the oldest of its set; it must not be there.  Returns where its value is. */
 static inline uint64_t *insert(struct array *a, char *set, uint64_t hash, uint64_t key, uint64_t value)
 {
-    uint32_t p = print_of(hash);
-
     if (VM_UNLIKELY(key & KEY_GLOBAL))
-        drop_same_page(a, set, p, key);
+        drop_same_page(a, set, key);
     uint32_t way = ring_of(a, set)[*head_of(a, set)].newer;
     uint64_t *where = &keys(a, set)[way], *its_value = &values(a, set)[way], old = *where;
-    bool goes = prints(set)[way] != 0;
     if (a->slot_shift) {
         struct slot *slot = &slots(a, set)[hash >> a->slot_shift];
-        if (goes)
+        if (old != NO_KEY)
             slot_of_key(a, set, old)->entries--;
         slot->entries++;
         slot->way = (uint16_t)way;
     }
-    if (VM_UNLIKELY(!goes || ((old ^ key) & KEY_KIND)))
-        count_kinds(a, goes, old, key);
-    a->evictions += goes;
+    a->evictions++;
+    if (VM_UNLIKELY((old ^ key) & KEY_KIND))
+        count_kinds(a, old, key);
     *head_of(a, set) = (uint16_t)way;
     *where = key;
     *its_value = value;
-    prints(set)[way] = (uint8_t)p;
+    prints(set)[way] = (uint8_t)print_of(hash);
     return its_value;
 }
 
@@ -294,7 +292,7 @@ static size_t drop_if(struct array *a, uint32_t set, uint32_t end, bool (*goes)(
     for (; set < end; set++) {
         char *s = nth_set(a, set);
         for (uint32_t way = 0; way < a->ways; way++)
-            if (prints(s)[way] && goes(f, keys(a, s)[way])) {
+            if (keys(a, s)[way] != NO_KEY && goes(f, keys(a, s)[way])) {
                 drop(a, s, way);
                 dropped++;
             }
@@ -316,6 +314,7 @@ static void array_shape(struct array *a, const struct vm_tlb_geometry *g)
     a->key_at = (uint32_t)vm_align_up(a->head_at + sizeof(uint16_t), sizeof(uint64_t));
     a->value_at = a->key_at + g->ways * (uint32_t)sizeof(uint64_t);
     a->slot_at = a->value_at + g->ways * (uint32_t)sizeof(uint64_t);
+    a->ways_mask = g->ways < NARROW ? ((uint32_t)1 << g->ways) - 1 : UINT32_MAX;
     a->slot_shift = bits ? 64 - bits : 0;
     a->bytes = (uint32_t)vm_align_up(a->slot_at + (bits ? sizeof(struct slot) << bits : 0), PRINTS);
 }
@@ -340,6 +339,7 @@ static char *array_init(struct array *a, const struct vm_tlb_geometry *g, char *
     memset(memory, 0, array_bytes(g));
     for (uint32_t set = 0; set < a->sets; set++) {
         struct ring *ring = ring_of(a, nth_set(a, set));
+        memset(keys(a, nth_set(a, set)), 0xff, a->ways * sizeof(uint64_t)); /* NO_KEY */
         for (uint32_t way = 0; way < a->ways; way++)
             ring[way] = (struct ring){(uint16_t)((way + 1) % a->ways), (uint16_t)((way + a->ways - 1) % a->ways)};
     }
@@ -479,17 +479,15 @@ static inline void remember(struct vm_tlb *t, uint64_t page, enum vm_tlb_size si
 {
     t->last_page = t->of_size[0][size] ? page : NO_PAGE;
     t->last_value = value;
-    t->last_shift = t->config.shift[size];
     t->last_size = (uint8_t)size;
 }
 
 /* first_set: of the first level's array, if there is one. */
-static VM_NOINLINE unsigned ref_past_level_1(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size, uint64_t global,
+static VM_NOINLINE unsigned ref_past_level_1(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size, uint64_t key,
                                              char *first_set)
 {
-    uint64_t page = address >> t->config.shift[size], hash = hash_of(page);
-    uint64_t key = page << KEY_PAGE_SHIFT | (uint64_t)size << KEY_SIZE_SHIFT | t->asid | global;
     struct array *first = t->of_size[0][size], *second = t->of_size[1][size];
+    uint64_t page = key >> KEY_PAGE_SHIFT, hash = hash_of(page);
     char *set = second ? set_for(second, page) : NULL;
     uint32_t way = second ? find(second, set, hash, key & ~KEY_GLOBAL) : NONE;
     unsigned reads = 0;
@@ -518,9 +516,9 @@ static inline unsigned ref(struct vm_tlb *t, uint64_t address, enum vm_tlb_size 
         return 0;
     }
     const struct array *a = t->of_size[0][size];
+    uint64_t want = page << KEY_PAGE_SHIFT | (uint64_t)size << KEY_SIZE_SHIFT | t->asid;
     char *set = NULL;
     if (VM_LIKELY(a)) {
-        uint64_t want = page << KEY_PAGE_SHIFT | (uint64_t)size << KEY_SIZE_SHIFT | t->asid;
         set = set_for(a, page);
         uint32_t way = find(a, set, hash_of(page), want);
         if (way != NONE) {
@@ -530,7 +528,7 @@ static inline unsigned ref(struct vm_tlb *t, uint64_t address, enum vm_tlb_size 
             return 0;
         }
     }
-    return ref_past_level_1(t, address, size, global, set);
+    return ref_past_level_1(t, address, size, want | global, set);
 }
 
 unsigned vm_tlb_ref(struct vm_tlb *t, uint64_t address, enum vm_tlb_size size) { return ref(t, address, size, 0); }
@@ -576,7 +574,7 @@ static VM_NOINLINE uint64_t *lookup_past_last(struct vm_tlb *t, uint64_t address
 uint64_t *vm_tlb_lookup(struct vm_tlb *t, uint64_t address, struct vm_tlb_hit *hit)
 {
     address &= ADDRESS_MASK;
-    if (address >> t->last_shift == t->last_page) {
+    if (address >> t->config.shift[t->last_size] == t->last_page) {
         t->counts.hits[0][t->last_size]++;
         if (hit)
             *hit = (struct vm_tlb_hit){t->last_size, 1};
@@ -778,6 +776,8 @@ bool vm_tlb_each(const struct vm_tlb *t, bool (*f)(void *ctx, const struct vm_tl
             char *set = nth_set(a, (uint32_t)(i / a->ways));
             size_t way = i % a->ways;
             uint64_t key = keys(a, set)[way];
+            if (key == NO_KEY)
+                continue;
             unsigned size = key >> KEY_SIZE_SHIFT & 3;
             struct vm_tlb_entry e = {
                 .address = key >> KEY_PAGE_SHIFT << t->config.shift[size],
@@ -787,7 +787,7 @@ bool vm_tlb_each(const struct vm_tlb *t, bool (*f)(void *ctx, const struct vm_tl
                 .level = (uint8_t)(n / VM_TLB_ARRAYS + 1),
                 .global = key & KEY_GLOBAL,
             };
-            if (prints(set)[way] && !f(ctx, &e))
+            if (!f(ctx, &e))
                 return false;
         }
     }
@@ -823,7 +823,7 @@ static bool slots_are_good(const struct array *a, char *set)
     for (uint64_t i = 0; i < (a->slot_shift ? (uint64_t)1 << (64 - a->slot_shift) : 0); i++) {
         uint32_t entries = 0;
         for (uint32_t way = 0; slot[i].entries > 0 && way < a->ways; way++)
-            entries += prints(set)[way] && slot_of_key(a, set, keys(a, set)[way]) == &slot[i];
+            entries += keys(a, set)[way] != NO_KEY && slot_of_key(a, set, keys(a, set)[way]) == &slot[i];
         if (entries != slot[i].entries || slot[i].way >= a->ways)
             return false;
     }
@@ -834,22 +834,21 @@ static bool set_is_good(const struct array *a, uint32_t number, uint64_t *live, 
 {
     char *set = nth_set(a, number);
     const struct ring *ring = ring_of(a, set);
-    const uint8_t *print = prints(set);
     const uint64_t *key = keys(a, set);
     uint32_t head = *head_of(a, set), way = head, seen = 0;
     bool free_part = false;
 
-    if (way >= a->ways)
+    if (way >= a->ways || !slots_are_good(a, set))
         return false;
     do {
         if (ring[way].older >= a->ways || ring[ring[way].older].newer != way || ++seen > a->ways)
             return false;
-        free_part |= !print[way];
-        if (free_part && print[way]) /* free ones are the oldest */
+        free_part |= key[way] == NO_KEY;
+        if (free_part && key[way] != NO_KEY) /* free ones are the oldest */
             return false;
-        if (print[way]) {
+        if (key[way] != NO_KEY) {
             uint64_t page = key[way] >> KEY_PAGE_SHIFT, hash = hash_of(page);
-            if (set_of(a, page) != number || print_of(hash) != print[way]
+            if (set_of(a, page) != number || print_of(hash) != prints(set)[way]
                 || find(a, set, hash, key[way] & ~KEY_GLOBAL) != way)
                 return false;
             live[key[way] >> KEY_SIZE_SHIFT & 3]++;
@@ -857,10 +856,7 @@ static bool set_is_good(const struct array *a, uint32_t number, uint64_t *live, 
         }
         way = ring[way].older;
     } while (way != head);
-    for (way = a->ways; way < a->stride; way++)
-        if (print[way])
-            return false;
-    return seen == a->ways && slots_are_good(a, set);
+    return seen == a->ways;
 }
 
 static bool array_is_good(const struct array *a)
