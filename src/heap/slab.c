@@ -23,6 +23,10 @@
 #define SPARSE_PER_PAGE 3
 #define UNITS 64 /* bits of vm_page.absent */
 
+/* A slab that serves another class: at least that part of its blocks is not out; looked at of each class. */
+#define LENDER_SHARE 16
+#define LENDER_LOOKS 8
+
 /* Bytes that the last slab of the class to fill up, or to become empty, came to touch: a guess at what the next will.
    By any thread, without a lock. */
 static uint32_t expected[VM_CLASSES];
@@ -134,6 +138,7 @@ static bool carve(struct vm_heap *h, struct vm_page *slab)
 
 static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
 {
+    slab->serves = (uint8_t)class_id;
     slab->state = VM_SLAB_CURRENT;
     set_current(h, class_id, slab);
 }
@@ -172,8 +177,10 @@ static void from_quiet(struct vm_heap *h, struct vm_page *slab)
 }
 
 /* Partial lists have slabs with freed blocks in front of those that have only room. */
-static void current_to_partial_or_full(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
+static void current_to_partial_or_full(struct vm_heap *h, struct vm_page *slab)
 {
+    unsigned class_id = slab->class_id;
+
     if (has_free(slab)) {
         slab->state = VM_SLAB_PARTIAL;
         vm_list_push_front(&h->partial[class_id], &slab->list);
@@ -196,7 +203,7 @@ static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
     size_t touched = slab->carved * slab->size;
 
     if (slab->state == VM_SLAB_CURRENT)
-        set_current(h, slab->class_id, (struct vm_page *)(uintptr_t)&vm_slab_none);
+        set_current(h, slab->serves, (struct vm_page *)(uintptr_t)&vm_slab_none);
     note_wanted(h, (size_t)__builtin_popcountll(slab->absent), unit_bytes(slab));
     VM_STORE(&expected[slab->class_id], (uint32_t)touched);
     vm_list_remove(&slab->list);
@@ -486,9 +493,53 @@ static struct vm_page *first_partial(struct vm_heap *h, unsigned class_id)
     return vm_list_empty(l) ? NULL : VM_CONTAINER_OF(l->next, struct vm_page, list);
 }
 
+/* A partly used slab of a class at most twice as large, the nearest first, whose blocks are aligned as this class's are;
+   NULL when there is none.  What lies free there is resident and would wait for requests of another size; a block wastes
+   less than opening a page does.  Not while calls are counted: by class, calls and live blocks then belong together. */
+static struct vm_page *find_lender(struct vm_heap *h, unsigned class_id)
+{
+    size_t size = vm_classes[class_id].size, alignment = size & -size;
+
+    if (VM_INSTRUMENT && vm_counting)
+        return NULL;
+    for (unsigned id = class_id + 1; id < VM_CLASSES && vm_classes[id].size <= 2 * size; id++) {
+        struct vm_list *l = &h->partial[id];
+        if (vm_classes[id].size % alignment != 0)
+            continue;
+        for (int looks = 0; looks < LENDER_LOOKS && (l = l->next) != &h->partial[id]; looks++) {
+            struct vm_page *slab = VM_CONTAINER_OF(l, struct vm_page, list);
+            if (!has_free(slab))
+                break;
+            if (vm_slab_out(slab) > 0 && vm_slab_out(slab) <= slab->capacity - slab->capacity / LENDER_SHARE)
+                return slab;
+        }
+    }
+    return NULL;
+}
+
+/* The slab to serve the class from next, in no list any more: the current one when it has room.  Freed blocks before
+   untouched ones, one's own before those of ended threads, those before a neighbour's, those before fresh frames. */
+static struct vm_page *next_slab(struct vm_heap *h, unsigned class_id, struct vm_page *current)
+{
+    struct vm_page *slab = first_partial(h, class_id);
+
+    if ((!slab || !has_free(slab)) && current->class_id == class_id && has_room(current))
+        return current;
+    if (!slab && vm_heaps_adopt_slab(h, class_id))
+        slab = first_partial(h, class_id);
+    if (!slab)
+        slab = find_lender(h, class_id);
+    if (slab) {
+        vm_list_remove(&slab->list);
+        return slab;
+    }
+    vm_remote_flush(h); /* rare enough, and the memory held back may be what others lack */
+    return make_slab(h, class_id);
+}
+
 struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
 {
-    struct vm_page *slab, *other;
+    struct vm_page *slab, *next;
 
     *fresh = false;
     if (VM_UNLIKELY(VM_LOAD(&h->return_wanted)))
@@ -497,28 +548,17 @@ struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh
     slab = vm_heap_currents(h)[class_id];
     if (has_free(slab))
         return slab;
-    /* Freed blocks before untouched ones, one's own before those of ended threads, those before fresh frames. */
-    other = first_partial(h, class_id);
-    if ((!other || !has_free(other)) && !is_none(slab) && has_room(slab)) {
-        *fresh = carve(h, slab);
-        return slab;
+    next = next_slab(h, class_id, slab);
+    if (!next)
+        return NULL;
+    if (next != slab) {
+        if (!is_none(slab))
+            current_to_partial_or_full(h, slab);
+        make_current(h, class_id, next);
     }
-    if (!other && vm_heaps_adopt_slab(h, class_id))
-        other = first_partial(h, class_id);
-    if (other) {
-        vm_list_remove(&other->list);
-    } else {
-        vm_remote_flush(h); /* rare enough, and the memory held back may be what others lack */
-        other = make_slab(h, class_id);
-        if (!other)
-            return NULL;
-    }
-    if (!is_none(slab))
-        current_to_partial_or_full(h, class_id, slab);
-    make_current(h, class_id, other);
-    if (!has_free(other))
-        *fresh = carve(h, other);
-    return other;
+    if (!has_free(next))
+        *fresh = carve(h, next);
+    return next;
 }
 
 void vm_slabs_park(struct vm_heap *h)
@@ -529,7 +569,7 @@ void vm_slabs_park(struct vm_heap *h)
         if (is_none(slab))
             continue;
         set_current(h, id, (struct vm_page *)(uintptr_t)&vm_slab_none);
-        current_to_partial_or_full(h, id, slab);
+        current_to_partial_or_full(h, slab);
     }
 }
 

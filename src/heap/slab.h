@@ -4,7 +4,7 @@
 
 #include "heap/heap.h"
 
-/* The current slab's list has run out: a slab of the class whose `free` is not empty, made current; NULL when there is
+/* The current slab's list has run out: a slab to serve the class whose `free` is not empty, made current; NULL when there is
    no memory.  *fresh: its first block reads as zero behind link and seal. */
 struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh);
 

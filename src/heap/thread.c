@@ -333,7 +333,7 @@ static void check_slab(struct vm_page *slab, void *arg)
 
     if (slab->owner == c->mine || slab->owner->state == VM_HEAP_IDLE)
         c->good = c->good && vm_slab_check(slab)
-                  && (slab->state != VM_SLAB_CURRENT || vm_heap_currents(slab->owner)[slab->class_id] == slab);
+                  && (slab->state != VM_SLAB_CURRENT || vm_heap_currents(slab->owner)[slab->serves] == slab);
 }
 
 bool vm_heap_check(void)

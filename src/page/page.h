@@ -34,6 +34,8 @@
    whose first bytes lie in such a unit are absent: on no list, reading as zero, given life again when the list is empty,
    before untouched ones.
 
+   A current slab serves its own class or, when that has blocks to spare and a smaller one has none, the smaller one.
+
    A free block holds its link and a seal, so that a write to a freed block, or a second free of it, shows:
 
        +0  next     +8  seal = secret ^ address of the block ^ next
@@ -92,7 +94,8 @@ struct vm_page {
     uint32_t capacity;  /* SLAB: blocks */
     uint32_t send_cost; /* SLAB: what a block takes of an outbox; see heap.h */
     uint32_t wake;      /* SLAB: see above */
-    uint32_t pad2;
+    uint8_t serves;     /* CURRENT: the class whose current slab it is, its own or a smaller one's */
+    uint8_t pad[3];
     uintptr_t start;      /* address of the frame */
     struct vm_zone *zone; /* const: once set */
 } VM_ALIGNED(VM_CACHE_LINE);

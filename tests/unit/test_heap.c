@@ -372,6 +372,85 @@ CHILD_CASE(partial_serves_first)
 }
 
 /* Memory that was never asked for is never touched: blocks come to life a page at a time. */
+/* A full slab of the class, of which blocks `from` to the end are then given back. */
+static struct vm_page *partly_used(size_t size, void **a, unsigned from)
+{
+    unsigned n = class_of(size)->capacity;
+
+    for (unsigned i = 0; i < n; i++)
+        a[i] = vmt_malloc(size);
+    struct vm_page *slab = slab_of(a[0]);
+    a[n] = vmt_malloc(size);
+    CHECK(slab_of(a[n]) != slab && slab->state == VM_SLAB_FULL);
+    for (unsigned i = from; i < n; i++)
+        vmt_free(a[i]);
+    CHECK(slab->state == VM_SLAB_PARTIAL && vm_slab_out(slab) == from);
+    return slab;
+}
+
+/* A partly used slab of 960 bytes a block serves requests of 832, but none that could be half its size or be aligned to
+   more than 64, nor any when it is empty; when it is full, or its thread has ended, it is one of its own class. */
+CHILD_CASE(neighbours_lend)
+{
+    unsigned n = class_of(960)->capacity, left = n - n / 4;
+    void **a = own_memory(sizeof(void *) * (n + 1)), **b = own_memory(sizeof(void *) * n), *own = NULL;
+    struct vm_page *lender = partly_used(960, a, n / 4);
+
+    void *unlike[] = {vmt_malloc(448), vmt_malloc(512), vmt_malloc(640)};
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(slab_of(unlike[i]) != lender);
+    for (unsigned i = 0; i < left; i++) {
+        b[i] = i % 2 ? vmt_malloc(832) : vmt_memalign(64, 832);
+        CHECK(slab_of(b[i]) == lender && vmt_malloc_usable_size(b[i]) == 960 && (uintptr_t)b[i] % 64 == 0);
+        CHECK(lender->state == VM_SLAB_CURRENT && mine()->current[vm_class_of(832)] == lender);
+        fill(b[i], 960, i, false);
+        check();
+    }
+    own = vmt_malloc(832);
+    CHECK(slab_of(own)->size == 832 && lender->state == VM_SLAB_FULL);
+    check();
+    for (unsigned i = 0; i < left; i++) {
+        CHECK(wrong_at(b[i], 960, 960, i, false) == SIZE_MAX);
+        vmt_free(b[i]);
+        check();
+    }
+    CHECK(mine()->partial[vm_class_of(960)].next == &lender->list);
+    for (unsigned i = 0; i < n / 4; i++)
+        vmt_free(a[i]);
+    vmt_free(own);
+    void *other = vmt_malloc(704);
+    CHECK(vm_slab_out(lender) == 0 && slab_of(other)->size == 704);
+    check();
+}
+
+static void *end_while_lending(void *arg)
+{
+    void **a = arg;
+    unsigned n = class_of(960)->capacity;
+    struct vm_page *lender = partly_used(960, a, n / 2);
+
+    a[n + 1] = vmt_malloc(832);
+    CHECK(slab_of(a[n + 1]) == lender);
+    vmt_free(a[n]); /* so that no other slab of the class is left */
+    return NULL;
+}
+
+CHILD_CASE(a_lender_is_adopted)
+{
+    unsigned n = class_of(960)->capacity;
+    void **a = own_memory(sizeof(void *) * (n + 2));
+
+    mine(); /* made now, so that it is not the ended thread's */
+    run_thread(end_while_lending, a);
+    struct vm_page *lender = slab_of(a[0]);
+    check();
+    CHECK(lender->state == VM_SLAB_PARTIAL && lender->owner != mine());
+    void *p = vmt_malloc(960);
+    CHECK(slab_of(p) == lender && lender->owner == mine() && lender->serves == vm_class_of(960));
+    vmt_free(a[n + 1]);
+    check();
+}
+
 CHILD_CASE(carving)
 {
     struct vm_page *slab = slab_of(vmt_malloc(16));
@@ -886,6 +965,8 @@ int main(void)
         CHILD_TEST(sparse_slabs_are_bounded),
         CHILD_TEST(double_free_of_an_absent_block),
         CHILD_TEST(others_are_asked_to_return),
+        CHILD_TEST(neighbours_lend),
+        CHILD_TEST(a_lender_is_adopted),
         CHILD_TEST(carving),
         CHILD_TEST(calloc_is_zero),
         CHILD_TEST(messages_come_home),

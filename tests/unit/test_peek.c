@@ -136,7 +136,8 @@ CHILD_CASE(every_block_is_found)
             const struct peek_range *r = peek_range_at(s, at);
             CHECK(r && (r->kind == PEEK_SLAB || r->kind == PEEK_EXTENT_LIVE));
             if (r->kind == PEEK_SLAB) {
-                CHECK(block[own][i].n < VM_SMALL_LIMIT && r->block_size == vm_classes[vm_class_of(block[own][i].n)].size);
+                size_t size = vm_classes[vm_class_of(block[own][i].n)].size; /* its class's, or that of a neighbour who lends */
+                CHECK(block[own][i].n < VM_SMALL_LIMIT && r->block_size >= size && r->block_size <= 2 * size);
                 CHECK((at - r->start) % r->block_size == 0 && (at - r->start) / r->block_size < r->carved);
                 small += r->block_size;
             } else {
