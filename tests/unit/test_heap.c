@@ -402,7 +402,7 @@ CHILD_CASE(neighbours_lend)
     for (unsigned i = 0; i < left; i++) {
         b[i] = i % 2 ? vmt_malloc(832) : vmt_memalign(64, 832);
         CHECK(slab_of(b[i]) == lender && vmt_malloc_usable_size(b[i]) == 960 && (uintptr_t)b[i] % 64 == 0);
-        CHECK(lender->state == VM_SLAB_CURRENT && mine()->current[vm_class_of(832)] == lender);
+        CHECK(lender->state == VM_SLAB_CURRENT && mine()->hit.current[vm_class_of(832)] == lender);
         fill(b[i], 960, i, false);
         check();
     }
