@@ -73,3 +73,18 @@ size_t vm_fmt(char *buf, size_t cap, const char *fmt, ...)
     va_end(ap);
     return n;
 }
+
+bool vm_scan_decimal(const char **text, size_t *value)
+{
+    const char *s = *text;
+    size_t n = 0;
+
+    if (*s < '0' || *s > '9')
+        return false;
+    for (; *s >= '0' && *s <= '9'; s++)
+        if (__builtin_mul_overflow(n, (size_t)10, &n) || __builtin_add_overflow(n, (size_t)(*s - '0'), &n))
+            return false;
+    *text = s;
+    *value = n;
+    return true;
+}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/fmt.h"
 
 struct vm_options vm_options = {
 #define OPTION(name, init, low, high, help) .name = (init),
@@ -16,13 +17,10 @@ struct vm_options vm_options = {
 /* Decimal number with an optional K, M or G; false when it is none or overflows. */
 static bool read_number(const char *s, size_t *value)
 {
-    size_t n = 0;
+    size_t n;
 
-    if (*s < '0' || *s > '9')
+    if (!vm_scan_decimal(&s, &n))
         return false;
-    for (; *s >= '0' && *s <= '9'; s++)
-        if (__builtin_mul_overflow(n, (size_t)10, &n) || __builtin_add_overflow(n, (size_t)(*s - '0'), &n))
-            return false;
     size_t unit = *s == 'K' || *s == 'k'   ? VM_KIB
                   : *s == 'M' || *s == 'm' ? VM_MIB
                   : *s == 'G' || *s == 'g' ? VM_GIB

@@ -24,16 +24,9 @@ static bool read_text(const char *path, char *text, size_t cap)
 /* A decimal number; false when there is none at *text, as for "max" and "-1".  *text: behind it and a blank. */
 static bool read_number(const char **text, size_t *value)
 {
-    const char *s = *text;
-    size_t n = 0;
-
-    if (*s < '0' || *s > '9')
+    if (!vm_scan_decimal(text, value))
         return false;
-    for (; *s >= '0' && *s <= '9'; s++)
-        if (__builtin_mul_overflow(n, (size_t)10, &n) || __builtin_add_overflow(n, (size_t)(*s - '0'), &n))
-            return false;
-    *text = s + (*s == ' ');
-    *value = n;
+    *text += **text == ' ';
     return true;
 }
 

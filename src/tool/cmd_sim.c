@@ -98,19 +98,12 @@ static int parse_ratio(const char *text, double *ratio)
     return end == text || *end || !(*ratio >= 0 && *ratio <= 1) ? -EINVAL : 0;
 }
 
-static int parse_number(const char *text, char **end, uint64_t *n)
-{
-    errno = 0;
-    *n = strtoull(text, end, 0);
-    return *end == text || errno || *text == '-' || *n == 0 ? -EINVAL : 0;
-}
-
 static int parse_frames(struct request *r, const char *text)
 {
-    char *end;
+    const char *end;
 
     for (r->sizes = 0;; text = end + 1) {
-        if (r->sizes == FRAMES_MAX || parse_number(text, &end, &r->frames[r->sizes]) != 0)
+        if (r->sizes == FRAMES_MAX || !(end = tool_number(text, &r->frames[r->sizes])))
             return -EINVAL;
         r->sizes++;
         if (*end != ',')
@@ -150,7 +143,7 @@ static int check_report(const char *names)
 static int take_option(struct request *r, int c, char **argv)
 {
     uint64_t n = DEFAULT_SAMPLE;
-    char *end = "";
+    const char *end;
     int format;
 
     switch (c) {
@@ -170,7 +163,7 @@ static int take_option(struct request *r, int c, char **argv)
             return tool_usage(name, "--log takes names of events with commas, not '%s'", optarg);
         return TOOL_OK;
     case OPT_LOG_LIMIT:
-        if (parse_number(optarg, &end, &r->log.limit) != 0 || *end)
+        if (!(end = tool_number(optarg, &r->log.limit)) || *end)
             return tool_usage(name, "--log-limit takes a number of lines, not '%s'", optarg);
         return TOOL_OK;
     case 'm': r->ask.machine = optarg; return TOOL_OK;
@@ -180,7 +173,7 @@ static int take_option(struct request *r, int c, char **argv)
         r->set[r->sets++] = optarg;
         return TOOL_OK;
     case OPT_SAMPLE:
-        if (optarg && (parse_number(optarg, &end, &n) != 0 || *end))
+        if (optarg && (!(end = tool_number(optarg, &n)) || *end))
             return tool_usage(name, "--sample takes a number of pages, not '%s'", optarg);
         r->sample = n;
         return TOOL_OK;

@@ -1,7 +1,6 @@
 /* vmalloc tlb: what data TLBs make of a program.  This file has the command line and the report on a recorded trace
    (src/sim/tlb_study.h does the work); a running process is cmd_tlb_pid.c's, the processor's own counters are
    cmd_tlb_hardware.c's.  Every report names what it was fed with. */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -380,11 +379,10 @@ static int take_eat(struct request *r, const char *text)
 
 static int take_sample(struct request *r, const char *text)
 {
-    char *end = "";
+    const char *end;
 
-    errno = 0;
-    r->sample = text ? strtoull(text, &end, 10) : DEFAULT_SAMPLE;
-    if (errno || *end || r->sample == 0 || (text && (*text < '0' || *text > '9')))
+    r->sample = DEFAULT_SAMPLE;
+    if (text && (!(end = tool_number(text, &r->sample)) || *end))
         return tool_usage(name, "--sample takes a number of pages, not '%s'", text);
     return TOOL_OK;
 }

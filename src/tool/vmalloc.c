@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tool/command.h"
@@ -47,6 +48,15 @@ int tool_usage(const char *name, const char *format, ...)
     int status = complain(name, true, format, ap);
     va_end(ap);
     return status;
+}
+
+const char *tool_number(const char *text, uint64_t *n)
+{
+    char *end;
+
+    errno = 0;
+    *n = strtoull(text, &end, 0);
+    return *text < '0' || *text > '9' || errno || *n == 0 ? NULL : end;
 }
 
 int tool_end(const char *name, int status)

@@ -1,4 +1,4 @@
-/* Unit tests of src/base/fmt: every conversion, and cutting at every length.  Run by `make check`. */
+/* Unit tests of src/base/fmt: every conversion, cutting at every length, reading numbers.  Run by `make check`. */
 #include "unit.h"
 
 #include "base/fmt.h"
@@ -54,8 +54,35 @@ static void cutting(void **state)
     }
 }
 
+static void decimals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t length; /* of the number; 0: there is none */
+        size_t value;
+    } rows[] = {{"0", 1, 0},
+                {"007x", 3, 7},
+                {"4096K", 4, 4096},
+                {"18446744073709551615 ", 20, SIZE_MAX},
+                {"18446744073709551616", 0, 0},
+                {"99999999999999999999999", 0, 0},
+                {"", 0, 0},
+                {"-1", 0, 0},
+                {" 1", 0, 0},
+                {"max", 0, 0}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *at = rows[i].text;
+        size_t value = 12345;
+        assert_int_equal(vm_scan_decimal(&at, &value), rows[i].length != 0);
+        assert_ptr_equal(at, rows[i].text + rows[i].length);
+        assert_int_equal(value, rows[i].length ? rows[i].value : 12345);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(conversions), cmocka_unit_test(cutting)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(conversions), cmocka_unit_test(cutting), cmocka_unit_test(decimals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
