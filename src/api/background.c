@@ -51,7 +51,7 @@ static bool kept_something(void)
 
     vm_frames_stats(&frames);
     vm_extents_stats(&extents);
-    return frames.free_dirty > 0 || extents.dirty > 0;
+    return frames.free_dirty > 0 || extents.claimed > 0;
 }
 
 /* What the thread knows of the system's shortage of memory; its own. */
@@ -86,7 +86,7 @@ static void look(uint64_t decay_ns)
         vm_heaps_collect();
     vm_frames_age(decay_ns);
     vm_extents_age(decay_ns);
-    if (vm_frames_kept() + vm_extents_kept() == 0)
+    if (vm_frames_kept() + vm_extents_claimed() == 0)
         vm_heaps_collect();
 }
 
@@ -105,7 +105,7 @@ static void *run(void *arg)
         vm_background_hold();
         look(decay_ns);
         vm_background_release();
-        if (vm_frames_kept() + vm_extents_kept() > 0) {
+        if (vm_frames_kept() + vm_extents_claimed() > 0) {
             vm_sleeper_rest(rest);
             continue;
         }

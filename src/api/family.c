@@ -29,22 +29,57 @@
 #define ALIAS_AS(visibility, of) extern visibility __attribute__((alias(VM_API_STRING(of)), copy(of)))
 #endif
 
-static VM_NOINLINE void *alloc_slow(size_t n, size_t align, bool zero)
+/* Does anybody want to hear of every block? */
+static bool is_told(void)
+{
+    return VM_INSTRUMENT && (vm_trace_fd >= 0 || vm_sample_every != 0 || VM_LOAD(&vm_feed_on));
+}
+
+static VM_COLD void tell_alloc(void *p, size_t n, bool zero)
+{
+    int saved = errno;
+
+    if (VM_LOAD(&vm_feed_on))
+        vm_feed_alloc(vm_tls->real, p, n, zero);
+    vm_trace_alloc(p);
+    vm_sample_alloc(p, n);
+    errno = saved;
+}
+
+static VM_COLD void tell_free(void *p)
+{
+    int saved = errno;
+
+    vm_trace_free(p);
+    vm_sample_free(p);
+    if (VM_LOAD(&vm_feed_on))
+        vm_feed_free(vm_tls->real, p);
+    errno = saved;
+}
+
+static VM_NOINLINE void *alloc_missed(size_t n, size_t align, bool zero)
 {
     int saved = errno;
 
     vm_start();
     void *p = vm_heap_alloc(n, align, zero);
     vm_growth();
-    if (VM_INSTRUMENT && VM_UNLIKELY(VM_LOAD(&vm_feed_on)) && p)
-        vm_feed_alloc(vm_tls->real, p, n, zero);
-    vm_trace_alloc(p);
-    vm_sample_alloc(p, n);
     if (!p)
         VM_PROBE1(libvmalloc, out_of_memory, n);
     if (VM_INSTRUMENT && VM_UNLIKELY(vm_counting) && !p)
         vm_count_call(false, true);
     errno = p ? saved : ENOMEM;
+    return p;
+}
+
+static VM_NOINLINE void *alloc_slow(size_t n, size_t align, bool zero)
+{
+    void *p = vm_heap_alloc_warm(n, align, zero);
+
+    if (!p)
+        p = alloc_missed(n, align, zero);
+    if (VM_UNLIKELY(is_told()) && p)
+        tell_alloc(p, n, zero);
     return p;
 }
 
@@ -77,15 +112,14 @@ static VM_NOINLINE void *malloc_missed(size_t n)
 
 static VM_NOINLINE void free_slow(void *p, const char *call)
 {
-    int saved = errno;
-
     if (!p)
         return;
+    if (VM_UNLIKELY(is_told()))
+        tell_free(p);
+    if (vm_heap_free_warm(p))
+        return;
+    int saved = errno;
     vm_start();
-    vm_trace_free(p);
-    vm_sample_free(p);
-    if (VM_INSTRUMENT && VM_UNLIKELY(VM_LOAD(&vm_feed_on)))
-        vm_feed_free(vm_tls->real, p);
     vm_heap_free(p, call);
     errno = saved;
 }

@@ -9,6 +9,7 @@
 #include "heap/misuse.h"
 #include "heap/remote.h"
 #include "heap/slab.h"
+#include "os/os.h"
 #include "page/extent.h"
 #include "vm/mmu.h"
 #include "reclaim/limit.h"
@@ -76,6 +77,17 @@ static bool give_back(size_t n)
     return vm_frames_trim(0);
 }
 
+static void *hand_out(const struct vm_extent *e, size_t n, bool zero)
+{
+    void *p = (void *)e->base;
+
+    if (zero && !e->zeroed) {
+        memset(p, 0, n);
+        vm_mmu_note(VM_MMU_TOUCHED, e->base, n);
+    }
+    return p;
+}
+
 static void *alloc_large(size_t n, size_t align, bool zero)
 {
     if (interrupted_ourselves())
@@ -83,14 +95,7 @@ static void *alloc_large(size_t n, size_t align, bool zero)
     struct vm_extent *e = vm_extent_alloc(n, align);
     if (!e && give_back(n))
         e = vm_extent_alloc(n, align);
-    if (!e)
-        return NULL;
-    void *p = (void *)e->base;
-    if (zero && !e->zeroed) {
-        memset(p, 0, n);
-        vm_mmu_note(VM_MMU_TOUCHED, e->base, n);
-    }
-    return p;
+    return e ? hand_out(e, n, zero) : NULL;
 }
 
 /* Slow: the same for a small block. */
@@ -144,6 +149,14 @@ static void *try_alloc(size_t n, size_t align, bool zero)
     return p;
 }
 
+void *vm_heap_alloc_warm(size_t n, size_t align, bool zero)
+{
+    if (VM_LIKELY(n < VM_SMALL_LIMIT) || (VM_INSTRUMENT && VM_UNLIKELY(vm_counting)))
+        return NULL;
+    const struct vm_extent *e = vm_extent_take_warm(n, align);
+    return e ? hand_out(e, n, zero) : NULL;
+}
+
 void *vm_heap_alloc(size_t n, size_t align, bool zero)
 {
     void *p = try_alloc(n, align, zero);
@@ -156,6 +169,15 @@ void *vm_heap_alloc(size_t n, size_t align, bool zero)
     }
     return p;
 }
+
+/* May a large block, or one of a mapped zone, start here? */
+static bool may_be_mapped(const void *p)
+{
+    return ((uintptr_t)p & (vm_os.page_size - 1)) == 0 && (uintptr_t)p - vm_brk.base >= VM_LOAD(&vm_brk.size);
+}
+
+/* The large block at the address, NULL if it is none. */
+static struct vm_extent *large_at(const void *p) { return may_be_mapped(p) ? vm_extent_at((uintptr_t)p) : NULL; }
 
 /* The slab of a live block, or NULL when the address is in no slab; dies when it is in one but no live block. */
 static struct vm_page *slab_of_live(const void *p, const char *call, bool freeing)
@@ -189,32 +211,32 @@ static void free_in_slab(struct vm_page *slab, struct vm_block *b)
     }
 }
 
+bool vm_heap_free_warm(void *p) { return may_be_mapped(p) && vm_extent_put_warm_at((uintptr_t)p); }
+
 void vm_heap_free(void *p, const char *call)
 {
     if (!p)
         return;
-    struct vm_page *slab = slab_of_live(p, call, true);
-    if (slab) {
+    struct vm_extent *e = large_at(p);
+    struct vm_page *slab = e ? NULL : slab_of_live(p, call, true);
+    if (slab)
         free_in_slab(slab, p);
-        return;
-    }
-    struct vm_extent *e = vm_extent_at((uintptr_t)p);
-    if (!e)
+    else if (!e)
         vm_misuse(p, call, true);
-    if (!interrupted_ourselves())
+    else if (!vm_extent_put_warm(e) && !interrupted_ourselves())
         vm_extent_free(e);
 }
 
 size_t vm_heap_usable(const void *p, const char *call, bool freeing)
 {
-    struct vm_page *slab = slab_of_live(p, call, freeing);
+    const struct vm_extent *e = large_at(p);
 
-    if (slab)
-        return slab->size;
-    struct vm_extent *e = vm_extent_at((uintptr_t)p);
-    if (!e)
+    if (e)
+        return e->size;
+    const struct vm_page *slab = slab_of_live(p, call, freeing);
+    if (!slab)
         vm_misuse(p, call, freeing);
-    return e->size;
+    return slab->size;
 }
 
 /* slab: that p lies in, or NULL. */
@@ -244,10 +266,12 @@ static void *realloc_large(struct vm_extent *e, size_t n, const char *call)
     if (n <= e->size) {
         /* Stays where it is.  Pages that it does not need any more go back, unless they are no more than growth asks for
            ahead. */
-        if (e->size - n > e->size / GROWTH_SHARE)
+        if (e->size - n > e->size / GROWTH_SHARE && !interrupted_ourselves())
             vm_extent_resize(e, n, true);
         return (void *)e->base;
     }
+    if (interrupted_ourselves())
+        return NULL;
     size_t roomy = vm_min(n + e->size / GROWTH_SHARE, (size_t)PTRDIFF_MAX);
     if (vm_extent_resize(e, roomy, true) || vm_extent_resize(e, n, true) || vm_extent_resize(e, roomy, false)
         || vm_extent_resize(e, n, false))
@@ -259,17 +283,15 @@ static void *realloc_large(struct vm_extent *e, size_t n, const char *call)
 
 void *vm_heap_realloc(void *p, size_t n, const char *call)
 {
-    struct vm_page *slab = slab_of_live(p, call, false);
+    struct vm_extent *e = large_at(p);
+    struct vm_page *slab = e ? NULL : slab_of_live(p, call, false);
 
     if (n > PTRDIFF_MAX)
         return NULL;
     if (slab)
         return n <= slab->size ? p : move(p, slab, slab->size, n, call);
-    struct vm_extent *e = vm_extent_at((uintptr_t)p);
     if (!e)
         vm_misuse(p, call, false);
-    if (interrupted_ourselves())
-        return NULL;
     return realloc_large(e, n, call);
 }
 

@@ -89,6 +89,11 @@ extern VM_HIDDEN struct vm_fact vm_heap_facts[]; /* for other processes */
 /* n bytes, aligned to align (a power of two >= 16), reading as zero when asked. */
 void *vm_heap_alloc(size_t n, size_t align, bool zero);
 void vm_heap_free(void *p, const char *call);
+
+/* The same for large blocks, without a lock or a system call: NULL and false where one is needed, and
+   NULL where calls are counted.  p: not NULL. */
+void *vm_heap_alloc_warm(size_t n, size_t align, bool zero);
+bool vm_heap_free_warm(void *p);
 size_t vm_heap_usable(const void *p, const char *call, bool freeing);
 
 /* As C's realloc for p != NULL and n > 0; never moves when n fits the block. */

@@ -7,7 +7,8 @@
 
    Invariants (vm_extent_check): the shadow names every extent at its first and last page and nothing in between; a
    dirty or clean extent is in the tree of its state, keyed by its size; no two free neighbours of one state and one advice touch;
-   live_bytes, dirty_bytes (warm ones in it) and clean_bytes are the sums of the sizes. */
+   live_bytes, dirty_bytes and clean_bytes are the sums of the sizes, but that an extent which may come back to a warm
+   slot (page/warm.h) is counted in dirty_bytes, not in live_bytes, whether it is out or not. */
 #include "page/extent.h"
 
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "os/sleeper.h"
 #include "page/zone.h"
 #include "page/huge.h"
+#include "page/warm.h"
 #include "reclaim/keep.h"
 #include "reclaim/limit.h"
 #include "reclaim/policy.h"
@@ -33,7 +35,6 @@
 #define FIT_CANDIDATES 8        /* extents looked at for an aligned request */
 #define SPARES_PER_CHUNK 30     /* descriptors taken from the metadata at a time */
 #define FREED_LATELY 64
-#define WARM_MAX 8                    /* extents freed last that wait for a request of their very size */
 #define WITNESS_LOOKS 4               /* 2 MiB pieces of an extent looked at for pages that were never touched */
 #define META_PER_EXTENT (64 * VM_KIB) /* more than entering one takes: descriptors and the tables of its two ends */
 
@@ -41,10 +42,9 @@ struct vm_lock vm_extents_lock = VM_LOCK_INIT(VM_RANK_EXTENTS);
 
 /* All below: guarded by vm_extents_lock. */
 static struct vm_tree dirty_tree, clean_tree;
-static struct vm_list dirty_list;        /* oldest first */
-static struct vm_extent *warm[WARM_MAX]; /* oldest first; counted in dirty_bytes */
-static unsigned warm_count;
-static struct vm_list spares; /* unused descriptors */
+static struct vm_list dirty_list; /* oldest first */
+static unsigned warm_next;        /* the slot to be ended when one is needed */
+static struct vm_list spares;     /* unused descriptors */
 static unsigned spare_count;
 static size_t live_bytes, dirty_bytes, clean_bytes, live_count;
 static struct vm_keep keep;
@@ -161,12 +161,15 @@ static void from_free(struct vm_extent *e)
     VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
 }
 
+/* Of somebody else's extent: from live to warm and back it changes without the lock. */
+static enum vm_extent_state state_of(const struct vm_extent *e) { return VM_LOAD(&e->state); }
+
 /* Appends free neighbours of the given state to e, which is in no tree.  Needs no table: borders only vanish. */
 static void coalesce(struct vm_extent *e, enum vm_extent_state state)
 {
     struct vm_extent *below = extent_named_at(e->base - 1), *above = extent_named_at(e->base + e->size);
-    bool join_below = below && below->state == state && below->huge == e->huge;
-    bool join_above = above && above->state == state && above->huge == e->huge;
+    bool join_below = below && state_of(below) == state && below->huge == e->huge;
+    bool join_above = above && state_of(above) == state && above->huge == e->huge;
 
     if (!join_below && !join_above)
         return;
@@ -193,43 +196,74 @@ static void coalesce(struct vm_extent *e, enum vm_extent_state state)
         give_spare(above);
 }
 
-/* The n oldest warm extents become dirty ones, which every request may use. */
-static void warm_to_dirty(unsigned n)
+/* Ends the letting of a slot: an extent in it becomes a dirty one, which every request may use, one that is out is live
+   like all others. */
+static void end_slot(unsigned slot)
 {
-    for (unsigned i = 0; i < n; i++) {
-        struct vm_extent *e = warm[i];
+    struct vm_extent *e;
+    size_t size = vm_warm_end(slot, &e);
+
+    VM_STORE(&dirty_bytes, dirty_bytes - size);
+    if (e) {
+        freed_lately[freed_next++ % FREED_LATELY] = e->base;
         VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
-        VM_STORE(&dirty_bytes, dirty_bytes - e->size);
         coalesce(e, VM_EXTENT_DIRTY);
         to_free(e, VM_EXTENT_DIRTY);
+    } else if (size > 0) {
+        VM_STORE(&live_bytes, live_bytes + size);
+        live_count++;
     }
-    warm_count -= n;
-    memmove(warm, warm + n, warm_count * sizeof *warm);
 }
 
-static void live_to_warm(struct vm_extent *e)
+static void end_slots(void)
 {
-    if (warm_count == WARM_MAX)
-        warm_to_dirty(1);
-    VM_STORE(&e->state, (uint8_t)VM_EXTENT_WARM);
-    warm[warm_count++] = e;
+    for (unsigned i = 0; i < VM_WARM_SLOTS; i++)
+        end_slot(i);
+}
+
+/* All warm extents become dirty ones; slots whose extents are out stay let. */
+static void warm_to_dirty(void)
+{
+    struct vm_extent *e;
+
+    for (unsigned i = 0; i < VM_WARM_SLOTS; i++)
+        if (vm_warm_slot(i, &e) > 0 && e)
+            end_slot(i);
+}
+
+/* Lets a slot to an extent in flight, one that is not let or else the one let longest; false: it cannot be. */
+static bool flight_to_warm(struct vm_extent *e)
+{
+    struct vm_extent *other;
+    unsigned slot = 0;
+
+    while (slot < VM_WARM_SLOTS && vm_warm_slot(slot, &other) > 0)
+        slot++;
+    if (slot == VM_WARM_SLOTS)
+        end_slot(slot = warm_next++ % VM_WARM_SLOTS);
+    if (!vm_warm_let(slot, e))
+        return false;
     VM_STORE(&dirty_bytes, dirty_bytes + e->size);
+    return true;
 }
 
-/* The warm extent of just that size that was freed last, live; NULL when there is none. */
-static struct vm_extent *take_warm(size_t size, size_t align)
+/* What was taken from warm slots was asked for. */
+static void note_warm_used(void)
 {
-    for (unsigned i = warm_count; i-- > 0;) {
-        struct vm_extent *e = warm[i];
-        if (e->size != size || (e->base & (align - 1)))
-            continue;
-        warm_count--;
-        memmove(warm + i, warm + i + 1, (warm_count - i) * sizeof *warm);
-        VM_STORE(&dirty_bytes, dirty_bytes - size);
-        VM_STORE(&e->state, (uint8_t)VM_EXTENT_LIVE);
-        return e;
-    }
-    return NULL;
+    size_t idle = dirty_bytes - vm_min(vm_warm_used(), dirty_bytes);
+
+    vm_age_used(&age, idle);
+    vm_keep_set(&keep, idle);
+    vm_keep_set(&keep, dirty_bytes);
+}
+
+/* A live extent is live no more, of `bytes` that it had. */
+static void account_freed(size_t bytes, size_t count)
+{
+    if (live_bytes < bytes || live_count < count) /* extents that are out are counted elsewhere */
+        end_slots();
+    VM_STORE(&live_bytes, live_bytes - bytes);
+    live_count -= count;
 }
 
 /* Cuts [base + size ..) off e, which is in no tree, into a new extent that is in flight.  Tables and a spare reserved. */
@@ -483,7 +517,7 @@ static void return_dirty(size_t target)
 {
     size_t returned = 0;
 
-    warm_to_dirty(warm_count);
+    end_slots();
     while (dirty_bytes > target && !vm_list_empty(&dirty_list)) {
         struct vm_extent *e = VM_CONTAINER_OF(dirty_list.next, struct vm_extent, list);
         size_t excess = vm_align_up(dirty_bytes - target, vm_os.page_size);
@@ -570,6 +604,20 @@ static void touch_huge(struct vm_extent *e)
     }
 }
 
+struct vm_extent *vm_extent_take_warm(size_t bytes, size_t align)
+{
+    size_t size = vm_align_up(bytes, vm_os.page_size);
+    struct vm_extent *e = vm_warm_take(size, align);
+
+    if (!e)
+        return NULL;
+    vm_mmu_note(VM_MMU_OUT, e->base, e->size);
+    if (VM_LIKELY((e->base & (align - 1)) == 0))
+        return e;
+    vm_extent_free(e); /* it was moved between the look at it and the taking */
+    return NULL;
+}
+
 struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
 {
     size_t size = vm_align_up(bytes, vm_os.page_size);
@@ -577,13 +625,13 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
     if (size < bytes || size > PTRDIFF_MAX)
         return NULL;
     align = vm_max(align, vm_os.page_size);
+    struct vm_extent *e = vm_extent_take_warm(bytes, align);
+    if (e)
+        return e;
     vm_lock_outer(&vm_extents_lock);
-    struct vm_extent *e = take_warm(size, align);
-    bool huge = !e && earns_huge(size);
-    if (!e) {
-        warm_to_dirty(warm_count);
-        e = take_kept(size, align, huge);
-    }
+    bool huge = earns_huge(size);
+    warm_to_dirty();
+    e = take_kept(size, align, huge);
     if (!e)
         e = take_charged(size, align, huge);
     if (!e && (dirty_bytes > 0 || clean_bytes > 0)) { /* refused: what we keep may be what is missing */
@@ -608,24 +656,27 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
 /* Bytes of dirty extents that may be kept now. */
 static size_t keep_bound(void)
 {
-    vm_keep_set(&keep, dirty_bytes);
+    note_warm_used();
     size_t bound = vm_keep_bound(&keep, live_bytes + vm_frames_used(), vm_frames_kept(), vm_os.now());
     return vm_limit_strained() ? vm_policy_strained_bound(bound, live_bytes) : bound;
 }
 
+bool vm_extent_put_warm(struct vm_extent *e) { return !vm_limit_strained() && vm_warm_put(e); }
+bool vm_extent_put_warm_at(uintptr_t base) { return !vm_limit_strained() && vm_warm_put_at(base); }
+
 void vm_extent_free(struct vm_extent *e)
 {
+    if (vm_extent_put_warm(e))
+        return;
     vm_lock_outer(&vm_extents_lock);
     bear_witness(e, true);
-    VM_STORE(&live_bytes, live_bytes - e->size);
-    live_count--;
+    account_freed(e->size, 1);
     freed_lately[freed_next++ % FREED_LATELY] = e->base;
     vm_mmu_note(VM_MMU_KEPT, e->base, e->size);
     VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
     e->zeroed = false;
     size_t bound = keep_bound();
-    if (dirty_bytes + e->size <= bound) {
-        live_to_warm(e);
+    if (dirty_bytes + e->size <= bound && flight_to_warm(e)) {
         vm_sleeper_rouse();
         vm_unlock(&vm_extents_lock);
         return;
@@ -651,7 +702,7 @@ static bool shrink(struct vm_extent *e, size_t size)
     vm_mmu_end();
     if (!tail)
         return false;
-    VM_STORE(&live_bytes, live_bytes - tail->size);
+    account_freed(tail->size, 0);
     vm_mmu_note(VM_MMU_KEPT, tail->base, tail->size);
     tail->zeroed = false;
     coalesce(tail, VM_EXTENT_DIRTY);
@@ -669,14 +720,14 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
     struct vm_extent *above = extent_named_at(e->base + e->size);
     size_t more = size - e->size;
 
-    if (above && above->state == VM_EXTENT_WARM) {
-        warm_to_dirty(warm_count);
+    if (above && state_of(above) == VM_EXTENT_WARM) {
+        warm_to_dirty();
         above = extent_named_at(e->base + e->size);
     }
-    if (!above || (above->state != VM_EXTENT_DIRTY && above->state != VM_EXTENT_CLEAN) || above->size < more
+    if (!above || (state_of(above) != VM_EXTENT_DIRTY && state_of(above) != VM_EXTENT_CLEAN) || above->size < more
         || above->huge != e->huge)
         return false;
-    bool clean = above->state == VM_EXTENT_CLEAN;
+    bool clean = state_of(above) == VM_EXTENT_CLEAN;
     if (clean && !vm_limit_charge(more))
         return false;
     if (!use_free(&above, more, vm_os.page_size)) {
@@ -771,7 +822,14 @@ struct vm_extent *vm_extent_at(uintptr_t address)
 {
     struct vm_extent *e = extent_named_at(address);
 
-    return e && VM_LOAD(&e->base) == address && VM_LOAD(&e->state) == VM_EXTENT_LIVE ? e : NULL;
+    return e && VM_LOAD(&e->base) == address && state_of(e) == VM_EXTENT_LIVE ? e : NULL;
+}
+
+/* What is of use to others. */
+static void copy_of(struct vm_extent *copy, const struct vm_extent *e)
+{
+    *copy = (struct vm_extent){
+        .base = e->base, .size = e->size, .state = state_of(e), .zeroed = e->zeroed, .huge = e->huge};
 }
 
 bool vm_extent_find(uintptr_t address, struct vm_extent *copy)
@@ -789,7 +847,7 @@ bool vm_extent_find(uintptr_t address, struct vm_extent *copy)
             break;
     }
     if (found)
-        *copy = *found;
+        copy_of(copy, found);
     vm_unlock(&vm_extents_lock);
     return found != NULL;
 }
@@ -802,8 +860,8 @@ size_t vm_extents_from(uintptr_t *address, struct vm_extent *copy, size_t room)
     vm_lock_outer(&vm_extents_lock);
     while (n < room) {
         struct vm_extent *e = vm_pte_kind(vm_mmu_run(at, &bytes)) == VM_KIND_EXTENT ? extent_named_at(at) : NULL;
-        if (e && e->base == at && e->state == VM_EXTENT_LIVE)
-            copy[n++] = *e;
+        if (e && e->base == at && state_of(e) == VM_EXTENT_LIVE)
+            copy_of(&copy[n++], e);
         bytes = e && e->base == at ? e->size : bytes;
         if (__builtin_add_overflow(at, bytes, &at)) {
             at = 0;
@@ -829,6 +887,7 @@ bool vm_extent_freed_lately(uintptr_t address)
 bool vm_extents_trim(void)
 {
     vm_lock_outer(&vm_extents_lock);
+    end_slots();
     size_t before = dirty_bytes + clean_bytes;
     return_dirty(0);
     return_clean(0);
@@ -837,13 +896,19 @@ bool vm_extents_trim(void)
     return trimmed;
 }
 
+/* Returns how many bytes went back. */
+static size_t keep_at_most(size_t bytes)
+{
+    end_slots();
+    size_t before = dirty_bytes;
+    return_dirty(bytes);
+    return before > dirty_bytes ? before - dirty_bytes : 0;
+}
+
 size_t vm_extents_keep(size_t bytes)
 {
     vm_lock_outer(&vm_extents_lock);
-    size_t before = dirty_bytes;
-    if (before > bytes)
-        return_dirty(bytes);
-    size_t returned = before > dirty_bytes ? before - dirty_bytes : 0;
+    size_t returned = dirty_bytes > bytes ? keep_at_most(bytes) : 0;
     vm_unlock(&vm_extents_lock);
     return returned;
 }
@@ -851,16 +916,26 @@ size_t vm_extents_keep(size_t bytes)
 size_t vm_extents_age(uint64_t decay_ns)
 {
     vm_lock_outer(&vm_extents_lock);
-    size_t before = dirty_bytes, stay = vm_age_look(&age, before, vm_os.now(), decay_ns, vm_limit_strained());
-    if (before > stay)
-        return_dirty(stay);
-    size_t returned = before > dirty_bytes ? before - dirty_bytes : 0;
+    note_warm_used();
+    size_t stay = vm_age_look(&age, dirty_bytes, vm_os.now(), decay_ns, vm_limit_strained());
+    size_t returned = dirty_bytes > stay ? keep_at_most(stay) : 0;
     vm_unlock(&vm_extents_lock);
     return returned;
 }
 
-size_t vm_extents_kept(void) { return VM_LOAD(&dirty_bytes); }
-size_t vm_extents_used(void) { return VM_LOAD(&live_bytes); }
+size_t vm_extents_claimed(void) { return VM_LOAD(&dirty_bytes); }
+
+size_t vm_extents_kept(void)
+{
+    size_t count, out = vm_warm_out(&count), claimed = vm_extents_claimed();
+    return claimed - vm_min(out, claimed);
+}
+
+size_t vm_extents_used(void)
+{
+    size_t count;
+    return VM_LOAD(&live_bytes) + vm_warm_out(&count);
+}
 
 void vm_extents_settle(size_t grown)
 {
@@ -876,10 +951,12 @@ void vm_extents_settle(size_t grown)
 void vm_extents_stats(struct vm_extents_stats *s)
 {
     vm_lock_outer(&vm_extents_lock);
-    s->live = live_bytes;
-    s->dirty = dirty_bytes;
+    size_t count, out = vm_warm_out(&count);
+    s->live = live_bytes + out;
+    s->dirty = dirty_bytes - out;
+    s->claimed = dirty_bytes;
     s->clean = clean_bytes;
-    s->live_count = live_count;
+    s->live_count = live_count + count;
     vm_unlock(&vm_extents_lock);
 }
 
@@ -903,9 +980,11 @@ bool vm_extent_check(void)
     bool good = vm_tree_check(&dirty_tree) >= 0 && vm_tree_check(&clean_tree) >= 0
                 && check_node(dirty_tree.root, VM_EXTENT_DIRTY, &dirty)
                 && check_node(clean_tree.root, VM_EXTENT_CLEAN, &clean) && clean == clean_bytes;
-    for (unsigned i = 0; i < warm_count; i++) {
-        good = good && warm[i]->state == VM_EXTENT_WARM && extent_named_at(warm[i]->base) == warm[i];
-        dirty += warm[i]->size; /* NOLINT(clang-analyzer-core.NullDereference): entries below warm_count are extents */
+    for (unsigned i = 0; i < VM_WARM_SLOTS; i++) {
+        struct vm_extent *e;
+        size_t size = vm_warm_slot(i, &e);
+        good = good && (!e || (e->state == VM_EXTENT_WARM && e->size == size && extent_named_at(e->base) == e));
+        dirty += size;
     }
     good = good && dirty == dirty_bytes;
     unsigned count = 0;

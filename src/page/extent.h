@@ -3,7 +3,7 @@
    the end unmapped, or purged where unmapping would cut a mapping in two.  The shadow page table names the extent at
    the first and the last page of every extent, live or free: that is the owner lookup and the way to neighbours.
 
-       a free extent is   warm: freed just now, kept as it is for a request of its size
+       a free extent is   warm: freed just now, in a slot for its size (page/warm.h)
                           dirty: pages of the last owner, resident     in dirty tree, dirty list (oldest first)
                           clean: reads as zero, not resident           in clean tree
        in flight          being unmapped, purged or remapped, lock not held: in no tree, coalesced with nobody  */
@@ -41,6 +41,12 @@ extern VM_HIDDEN struct vm_fact vm_extent_facts[]; /* for other processes */
 
 void vm_extents_start(void);
 
+/* The same as the two below, without a lock: NULL and false where one is needed.  With `at` the live extent that starts
+   at the address, if it was taken so, too. */
+struct vm_extent *vm_extent_take_warm(size_t bytes, size_t align);
+bool vm_extent_put_warm(struct vm_extent *e);
+bool vm_extent_put_warm_at(uintptr_t base);
+
 /* A live extent of at least `bytes` (> 0, up to PTRDIFF_MAX) whose base is a multiple of `align` (a power of two);
    NULL when the system refuses.  Its size is the request rounded to pages.  e->zeroed: all of it reads as zero. */
 struct vm_extent *vm_extent_alloc(size_t bytes, size_t align);
@@ -77,12 +83,16 @@ size_t vm_extents_age(uint64_t decay_ns);
 size_t vm_extents_kept(void);
 size_t vm_extents_used(void);
 
+/* Bytes of free extents that hold pages, and of live ones that may become free without the lock being taken. */
+size_t vm_extents_claimed(void);
+
 /* The heap of frames grew by that: returns as much of what is kept beyond its share of live extents, whatever credit it has
    earned, so that it does not stand beside what is new. */
 void vm_extents_settle(size_t grown);
 
 struct vm_extents_stats {
     size_t live, dirty, clean; /* bytes */
+    size_t claimed;            /* vm_extents_claimed() */
     size_t live_count;
 };
 void vm_extents_stats(struct vm_extents_stats *s);

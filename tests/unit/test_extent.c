@@ -1,6 +1,8 @@
 /* Unit tests of src/page/extent: splitting, coalescing, reuse, growing and shrinking in place, remapping, refusals, and a
    random model with contents; vm_extent_check() after every step.  Each case is a process of its own.  Run by `make
    check`.  SEED sets the seed. */
+#include <pthread.h>
+
 #include "unit.h"
 
 #include "os/os.h"
@@ -95,11 +97,12 @@ static struct vm_extent *get(size_t bytes, size_t align)
 static void put(struct vm_extent *e)
 {
     uintptr_t base = e->base;
+    struct vm_extent copy;
 
     vm_extent_free(e);
     check();
     CHECK(!vm_extent_at(base));
-    CHECK(vm_extent_freed_lately(base));
+    CHECK((vm_extent_find(base, &copy) && copy.state == VM_EXTENT_WARM) || vm_extent_freed_lately(base));
 }
 
 static void touch(const struct vm_extent *e) { memset((void *)e->base, 0xee, e->size); }
@@ -175,9 +178,10 @@ CHILD_CASE(warm_extents)
         CHECK(e[i]->state == VM_EXTENT_WARM && !vm_extent_at(base));
     }
     CHECK(e[3]->state == VM_EXTENT_DIRTY || e[3]->state == VM_EXTENT_UNUSED); /* eight are warm */
-    CHECK(get(MIB, 1) == e[11] && get(MIB, 1) == e[10] && e[11]->state == VM_EXTENT_LIVE && !e[11]->zeroed);
-    put(e[10]);
-    put(e[11]);
+    struct vm_extent *a = get(MIB, 1), *b = get(MIB, 1);
+    CHECK(a != b && a->state == VM_EXTENT_LIVE && !a->zeroed && !b->zeroed && stats().dirty == 10 * MIB);
+    put(b);
+    put(a);
     unsigned maps = fake.maps;
     CHECK(get(12 * MIB, 1) && fake.maps == maps); /* made of all of them */
 }
@@ -521,6 +525,126 @@ CHILD_CASE(random_model)
     CHECK(stats().live == bytes && stats().live_count == count);
 }
 
+/* ---- Warm extents without a lock ---- */
+
+/* An extent that comes and goes through a slot counts as live while it is out, and what was let to it does not outlast
+   its growth, its move and its end. */
+CHILD_CASE(account_of_warm_extents)
+{
+    start();
+    struct vm_extent *e = get(MIB, 1), *other = get(2 * MIB, 1);
+    CHECK(!vm_extent_put_warm(e)); /* a fresh one is a witness: not without the lock */
+    put(e);
+    CHECK(!vm_extent_take_warm(MIB + PAGE, 1) && !vm_extent_take_warm(MIB, (size_t)1 << 40));
+    CHECK(vm_extent_take_warm(MIB - 5, 16) == e && vm_extent_at(e->base) == e && !e->zeroed);
+    check();
+    CHECK(stats().dirty == 0 && stats().claimed == MIB && vm_extents_kept() == 0 && vm_extents_used() == stats().live);
+    CHECK(!vm_extent_put_warm_at(other->base) && !vm_extent_put_warm_at(e->base + PAGE));
+    CHECK(vm_extent_put_warm_at(e->base) && !vm_extent_put_warm_at(e->base) && !vm_extent_at(e->base));
+    check();
+    CHECK(stats().dirty == MIB && vm_extents_kept() == MIB);
+    CHECK(get(MIB, 1) == e && vm_extent_resize(e, 3 * MIB, false));
+    check();
+    CHECK(!vm_extent_put_warm(e) && !vm_extent_put_warm_at(e->base)); /* of another size now */
+    put(e);
+    put(other);
+    put(ballast);
+    CHECK(stats().live == 0 && stats().live_count == 0);
+    vm_extents_trim();
+    check();
+    CHECK(stats().dirty == 0 && stats().claimed == 0);
+}
+
+/* What is in use through slots is neither returned as idle nor forgotten: only what nobody took since the last look goes. */
+CHILD_CASE(warm_extents_age)
+{
+    start();
+    struct vm_extent *e = get(MIB, 1);
+    put(e);
+    for (unsigned i = 0; i < 8; i++) {
+        clock_ns += 600000000;
+        struct vm_extent *taken = vm_extent_take_warm(MIB, 1);
+        CHECK(taken == e && vm_extent_put_warm(taken));
+        CHECK(vm_extents_age(1000000000) == 0 && stats().dirty == MIB);
+    }
+    e = vm_extent_take_warm(MIB, 1);
+    size_t live = stats().live, returned = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        clock_ns += 600000000;
+        returned += vm_extents_age(1000000000);
+    }
+    check();
+    CHECK(returned == 0 && stats().claimed == 0 && stats().live == live); /* it is out: the slot is let no more */
+    put(e);
+    for (unsigned i = 0; i < 3; i++) {
+        clock_ns += 600000000;
+        returned += vm_extents_age(1000000000);
+    }
+    CHECK(returned == MIB && stats().dirty == 0);
+    check();
+}
+
+#define TRADERS 4
+
+/* Takes, marks, resizes and frees extents of few sizes.  A mark that is not there was another's: handed out twice. */
+static void *trade(void *arg)
+{
+    struct vm_extent *mine[4] = {0};
+    uint64_t r = unit_seed() + (uintptr_t)arg;
+
+    for (unsigned step = 0; step < (UNIT_SANITIZED ? 5000 : 40000); step++) {
+        struct vm_extent **e = &mine[below(&r, 4)];
+        uint64_t *mark = *e ? (uint64_t *)(*e)->base : NULL;
+        if (!*e) {
+            *e = vm_extent_alloc((1 + below(&r, 3)) * 32 * PAGE, PAGE << below(&r, 2));
+            CHECK(*e && vm_extent_at((*e)->base) == *e);
+            mark = (uint64_t *)(*e)->base;
+            mark[0] = (uintptr_t)arg;
+            mark[1] = (*e)->size;
+            continue;
+        }
+        CHECK(mark[0] == (uintptr_t)arg && mark[1] == (*e)->size);
+        if (one_in(&r, 50)) {
+            vm_extent_resize(*e, (1 + below(&r, 3)) * 32 * PAGE, false);
+            ((uint64_t *)(*e)->base)[1] = (*e)->size;
+            continue;
+        }
+        mark[0] = 0;
+        if (!vm_extent_put_warm_at((*e)->base))
+            vm_extent_free(*e);
+        *e = NULL;
+        if (one_in(&r, 500))
+            vm_extents_trim();
+        if (one_in(&r, 500))
+            vm_extents_age(1);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        if (mine[i])
+            vm_extent_free(mine[i]);
+    return NULL;
+}
+
+CHILD_CASE(warm_by_threads)
+{
+    pthread_t t[TRADERS];
+
+    start();
+    vm_os.now = real.now;
+    vm_os.map = real.map;
+    vm_os.unmap = real.unmap;
+    vm_os.remap = real.remap;
+    vm_os.purge = real.purge;
+    for (uintptr_t i = 0; i < TRADERS; i++)
+        CHECK(pthread_create(&t[i], NULL, trade, (void *)(i + 1)) == 0);
+    for (unsigned i = 0; i < TRADERS; i++)
+        pthread_join(t[i], NULL);
+    check();
+    CHECK(stats().live == 256 * MIB && stats().live_count == 1);
+    vm_extents_trim();
+    check();
+    CHECK(stats().claimed == 0 && stats().live == 256 * MIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,6 +664,9 @@ int main(void)
         CHILD_TEST(map_refused),
         CHILD_TEST(diagnosis),
         CHILD_TEST(random_model),
+        CHILD_TEST(account_of_warm_extents),
+        CHILD_TEST(warm_extents_age),
+        CHILD_TEST(warm_by_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
