@@ -26,7 +26,7 @@
 
 /* Batches come in by several lists in turn: the owner walks them side by side, so that the cache misses of one list,
    each of which must be over before the next block of it is known, overlap with those of the others. */
-#define VM_INBOXES 4
+#define VM_INBOXES 8
 
 struct vm_outbox {
     struct vm_heap *owner;

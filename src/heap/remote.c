@@ -1,4 +1,4 @@
-/* Messages between heaps; see remote.h.  An inbox is four stacks: senders push a whole batch onto one of them with
+/* Messages between heaps; see remote.h.  An inbox is eight stacks: senders push a whole batch onto one of them with
    one compare-and-swap, the owner takes all of each with one exchange, so that no order of threads can lose or repeat a
    block. */
 #include "heap/remote.h"
@@ -47,35 +47,59 @@ void vm_remote_flush(struct vm_heap *h)
         vm_outbox_reuse(&h->out[i], h->out[i].owner);
 }
 
-static VM_NOINLINE struct vm_page *slab_of_slow(const struct vm_block *b)
+VM_INLINE void to_slab(struct vm_heap *h, struct vm_page *slab, struct vm_block *b)
 {
-    struct vm_page *p = vm_page_of((uintptr_t)b);
-    return p - p->tail;
+    vm_slab_push(slab, b);
+    if (VM_UNLIKELY(--slab->held == 0))
+        vm_slab_event_locked(h, slab);
 }
 
-/* The slab of a block that is known to be one. */
-VM_INLINE struct vm_page *slab_of(const struct vm_block *b)
+/* A block that lies in no brk heap, or does not begin in its slab's first frame, or whose slab was adopted while the
+   message was on its way. */
+static VM_NOINLINE void take_in_slow(struct vm_heap *h, struct vm_block *b)
 {
-    uintptr_t offset = (uintptr_t)b - vm_brk.base;
+    struct vm_page *p = vm_page_of((uintptr_t)b), *slab = p - p->tail;
+    struct vm_heap *owner = VM_PEEK(&slab->owner);
 
-    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
-        return slab_of_slow(b);
-    struct vm_page *p = &vm_brk.map[offset >> VM_FRAME_SHIFT];
-    return VM_LIKELY(VM_PEEK(&p->carved) != 0) ? p : p - p->tail;
+    if (owner == h)
+        to_slab(h, slab, b);
+    else
+        vm_remote_send_one(owner, b);
 }
 
 VM_INLINE void take_in(struct vm_heap *h, struct vm_block *b)
 {
-    struct vm_page *slab = slab_of(b);
-    struct vm_heap *owner = VM_PEEK(&slab->owner);
+    uintptr_t offset = (uintptr_t)b - vm_brk.base;
 
-    if (VM_UNLIKELY(owner != h)) { /* the slab was adopted while the message was on its way */
-        vm_remote_send_one(owner, b);
-        return;
+    if (VM_LIKELY(offset < VM_PEEK(&vm_brk.size))) {
+        struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
+        if (VM_LIKELY(VM_PEEK(&slab->owner) == h)) { /* tails have no owner */
+            to_slab(h, slab, b);
+            return;
+        }
     }
-    vm_slab_push(slab, b);
-    if (VM_UNLIKELY(--slab->held == 0))
-        vm_slab_event_locked(h, slab);
+    take_in_slow(h, b);
+}
+
+/* As long as there are blocks in all lists: one of each in turn.  An array of them would not stay in registers. */
+/* clang-format off */
+#define EACH_LIST(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define BEGIN(i) struct vm_block *at##i = list[i];
+#define IS_LEFT(i) && at##i
+#define LOAD_NEXT(i) struct vm_block *next##i = at##i->next;
+#define TAKE_IN(i) take_in(h, at##i); at##i = next##i;
+#define END(i) list[i] = at##i;
+/* clang-format on */
+_Static_assert(VM_INBOXES == 8, "EACH_LIST");
+
+static void take_in_side_by_side(struct vm_heap *h, struct vm_block *list[VM_INBOXES])
+{
+    EACH_LIST(BEGIN)
+    while (true EACH_LIST(IS_LEFT)) {
+        EACH_LIST(LOAD_NEXT)
+        EACH_LIST(TAKE_IN)
+    }
+    EACH_LIST(END)
 }
 
 void vm_remote_drain(struct vm_heap *h)
@@ -84,23 +108,9 @@ void vm_remote_drain(struct vm_heap *h)
 
     for (unsigned i = 0; i < VM_INBOXES; i++)
         list[i] = VM_LOAD(&h->inbox[i]) ? __atomic_exchange_n(&h->inbox[i], NULL, __ATOMIC_ACQUIRE) : NULL;
-
-    struct vm_block *a = list[0], *b = list[1], *c = list[2], *d = list[3];
-    _Static_assert(VM_INBOXES == 4, "walked by four variables");
-    while (a && b && c && d) {
-        struct vm_block *next_a = a->next, *next_b = b->next, *next_c = c->next, *next_d = d->next;
-        take_in(h, a);
-        take_in(h, b);
-        take_in(h, c);
-        take_in(h, d);
-        a = next_a;
-        b = next_b;
-        c = next_c;
-        d = next_d;
-    }
-    struct vm_block *rest[VM_INBOXES] = {a, b, c, d};
+    take_in_side_by_side(h, list);
     for (unsigned i = 0; i < VM_INBOXES; i++)
-        for (struct vm_block *at = rest[i], *next; at; at = next) {
+        for (struct vm_block *at = list[i], *next; at; at = next) {
             next = at->next;
             take_in(h, at);
         }

@@ -85,7 +85,7 @@ struct vm_page {
     /* Shared line. */
     uint64_t magic;        /* see vm_block_index() */
     uint64_t carved;       /* blocks given life; 0 unless role is SLAB */
-    struct vm_heap *owner; /* whose `free` its frees go to */
+    struct vm_heap *owner; /* whose `free` its frees go to; NULL unless role is SLAB */
     uint8_t role;          /* enum vm_page_role */
     uint8_t class_id;
     uint8_t tail;       /* TAIL: frames back to the first */
