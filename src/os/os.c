@@ -22,6 +22,8 @@
 
 #define DESCRIPTOR_MIN 900 /* of files that stay open */
 
+static bool huge_asked;
+
 #if defined(__SANITIZE_THREAD__) || !(defined(__x86_64__) || defined(__aarch64__))
 #define CALL_LIBC /* the thread sanitizer watches libc's functions to forget what memory was before */
 #endif
@@ -121,7 +123,11 @@ static int os_protect(void *base, size_t bytes, int prot)
 
 static int os_huge(void *base, size_t bytes, bool wanted)
 {
-    return os_advise(base, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    int result = os_advise(base, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+
+    if (wanted && result == 0)
+        VM_STORE(&huge_asked, true);
+    return result;
 }
 
 /* The beginning of a file as a string; false when there is nothing to read. */
@@ -441,6 +447,7 @@ int vm_os_open_read(const char *path) { return open(path, O_RDONLY | O_CLOEXEC);
 int vm_os_open_append(const char *path) { return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666); }
 void vm_os_close(int fd) { close(fd); }
 int vm_os_pid(void) { return (int)getpid(); }
+bool vm_os_huge_asked(void) { return VM_LOAD(&huge_asked); }
 
 long vm_os_read_at(int fd, void *to, size_t bytes, uint64_t offset)
 {

@@ -98,6 +98,9 @@ void vm_os_close(int fd);
 
 int vm_os_pid(void);
 
+/* Has advice to use huge pages ever been taken? */
+bool vm_os_huge_asked(void);
+
 /* What the kernel says of the page beside the bits of /proc/self/pagemap (ioctl PAGEMAP_SCAN on a descriptor of it, Linux
    6.7): a mask of VM_OS_PAGE_*, or -errno. */
 #define VM_OS_PAGE_ZERO (1 << 5) /* PAGE_IS_PFNZERO: the page of zeros that everybody shares */

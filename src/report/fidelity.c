@@ -12,6 +12,7 @@
 #include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
+#include "reclaim/thp.h"
 #include "vm/mmu.h"
 #include "vm/pgtab.h"
 
@@ -31,16 +32,18 @@
 bool vm_fidelity_on;
 
 static bool busy;          /* a check is under way */
+static bool always_huge;   /* const: after start-up; the system gives huge pages unasked */
 static const char *report; /* const: after start-up; vm_check=FILE */
 static uint64_t ticks, next_check = 1;
 
 /* Under `busy`. */
 static VM_COLD_DATA uint64_t window[WINDOW];
 static VM_COLD_DATA char text[TEXT];
+static VM_COLD_DATA uint64_t content[SHADOW_PAGE / sizeof(uint64_t)];
 
 struct check {
     struct vm_fidelity *f;
-    int pagemap;
+    int pagemap, memory; /* memory: -1, not to be had */
     int error;
     uintptr_t from; /* first address of the window; 0: none read yet */
     uintptr_t huge; /* the 2 MiB block asked about last, + 1 */
@@ -93,6 +96,20 @@ static bool is_filled(struct check *c, uintptr_t at)
     return c->huge_filled;
 }
 
+/* Can it have come with a huge page that is split now?  Its content is read by the file, as another thread may have unmapped
+   it and wait for our lock with the note of that. */
+static bool is_split(const struct check *c, uintptr_t at)
+{
+    if (!always_huge && !vm_os_huge_asked())
+        return false;
+    if (vm_os_read_at(c->memory, content, sizeof content, at) != (long)sizeof content)
+        return false;
+    for (size_t i = 0; i < sizeof content / sizeof *content; i++)
+        if (content[i] != 0)
+            return false;
+    return true;
+}
+
 /* One page that is resident. */
 static void compare(struct check *c, uintptr_t at, vm_pte e, uint64_t entry)
 {
@@ -100,11 +117,14 @@ static void compare(struct check *c, uintptr_t at, vm_pte e, uint64_t entry)
 
     f->resident++;
     f->foreign += !!(entry & MAP_FILE);
+    bool split = false;
     if (!(e & VM_PTE_PRESENT)) {
         bool filled = is_filled(c, at);
+        split = !filled && is_split(c, at);
         f->filled += filled;
-        f->returned += !filled && (e & VM_PTE_RETURNED);
-        f->never_out += !filled && !(e & VM_PTE_RETURNED);
+        f->split += split;
+        f->returned += !filled && !split && (e & VM_PTE_RETURNED);
+        f->never_out += !filled && !split && !(e & VM_PTE_RETURNED);
     }
     if (!(entry & MAP_PRESENT))
         return;
@@ -112,7 +132,7 @@ static void compare(struct check *c, uintptr_t at, vm_pte e, uint64_t entry)
         int kind = vm_os_page_kind(c->pagemap, at & ~(vm_os.page_size - 1));
         bool zero = kind > 0 && (kind & VM_OS_PAGE_ZERO);
         f->zero += zero;
-        f->shared += kind >= 0 && !zero && !(e & VM_PTE_COW) && !is_filled(c, at);
+        f->shared += kind >= 0 && !zero && !(e & VM_PTE_COW) && !split && !is_filled(c, at);
         if (zero || kind < 0)
             return;
     }
@@ -259,7 +279,7 @@ static uint64_t counted_twice(struct check *c)
 
     for (unsigned round = 1; round < ROUNDS && beyond > 0 && !c->error; round++) {
         struct vm_fidelity again = {0};
-        struct check next = {.f = &again, .pagemap = c->pagemap};
+        struct check next = {.f = &again, .pagemap = c->pagemap, .memory = c->memory};
         uint64_t now = count_all(&next);
         beyond = vm_min(beyond, now);
         c->error = next.error;
@@ -281,10 +301,13 @@ int vm_fidelity_check(struct vm_fidelity *f)
     vm_lock_outer(&vm_mmu_lock);
     c.pagemap = vm_os_open_read("/proc/self/pagemap");
     c.error = c.pagemap < 0 ? -errno : 0;
+    c.memory = vm_os_open_read("/proc/self/mem");
     if (!c.error) {
         f->twice = counted_twice(&c);
         vm_os_close(c.pagemap);
     }
+    if (c.memory >= 0)
+        vm_os_close(c.memory);
     f->twice += vm_mmu_faults().mapped_twice;
     f->lost = vm_mmu_faults().lost;
     vm_unlock(&vm_mmu_lock);
@@ -297,6 +320,7 @@ int vm_fidelity_check(struct vm_fidelity *f)
 void vm_fidelity_start(const char *path)
 {
     int fd = vm_os_open_append(path);
+    char setting[64];
 
     if (fd < 0) {
         vm_warn("VMALLOC_OPTIONS: vm_check: cannot append to %s; ignored", path);
@@ -304,6 +328,7 @@ void vm_fidelity_start(const char *path)
     }
     vm_os_close(fd);
     report = path;
+    always_huge = vm_os.thp_setting(setting, sizeof setting) && vm_thp_system_of(setting) == VM_THP_SYSTEM_ALWAYS;
     vm_fidelity_on = true;
 }
 
@@ -322,10 +347,11 @@ static void check_and_report(void)
             ? vm_fmt(line, sizeof line, "pid %d: cannot be checked: error %d\n", vm_os_pid(), -error)
             : vm_fmt(
                 line, sizeof line,
-                "pid %d: pages %zu present %zu resident %zu filled %zu zero %zu cow %zu violations %zu: never-out %zu "
+                "pid %d: pages %zu present %zu resident %zu filled %zu split %zu zero %zu cow %zu violations %zu: never-out %zu "
                 "returned %zu foreign %zu shared %zu disowned %zu twice %zu lazy %zu lost %zu\n",
-                vm_os_pid(), f.pages, f.present, f.resident, f.filled, f.zero, f.cow, vm_fidelity_violations(&f),
-                f.never_out, f.returned, f.foreign, f.shared, f.disowned, f.twice, f.lazy, f.lost);
+                vm_os_pid(), f.pages, f.present, f.resident, f.filled, f.split, f.zero, f.cow,
+                vm_fidelity_violations(&f), f.never_out, f.returned, f.foreign, f.shared, f.disowned, f.twice, f.lazy,
+                f.lost);
     vm_os_append(fd, line, n);
     vm_os_close(fd);
 }

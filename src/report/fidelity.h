@@ -4,7 +4,9 @@
    page has one owner, which covers it.
 
    The other direction is no fault: a page that was handed out need not have been touched.  Nor is a page that a huge page
-   brought in together with a neighbour that was handed out: it is counted as filled by it. */
+   brought in together with a neighbour that was handed out: it is counted as filled by it.  When a part of the huge page
+   goes back, the kernel splits it, and what it brought in stays: where there can have been huge pages, a page that was not
+   handed out and reads as zero all over is counted as split from one. */
 #ifndef VM_FIDELITY_H
 #define VM_FIDELITY_H
 
@@ -16,6 +18,7 @@ struct vm_fidelity {
     uint64_t present;  /* by the shadow */
     uint64_t resident; /* by the kernel, in memory or swapped out */
     uint64_t filled;   /* resident because a huge page is */
+    uint64_t split;    /* resident because a huge page was */
     uint64_t zero;     /* the kernel's page of zeros: read, never written */
     uint64_t cow;      /* by the shadow */
     /* Violations. */
