@@ -11,7 +11,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
-enum { THREADS = 32, SLOTS = 64, FORKS = 1000, CHILD_SECONDS = 30 };
+enum { THREADS = 32, SLOTS = 64, FORKS = 1000, CHILD_SECONDS = 120 };
 
 struct slot { size_t n; unsigned seed; };
 static struct slot *slot[THREADS][SLOTS];

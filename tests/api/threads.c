@@ -279,7 +279,7 @@ static void vfork_with_busy_threads(void) { with_busy_threads(vfork_many); }
 static void ordinary_work(void)
 {
 	pthread_t thread[2];
-	alarm(60);
+	alarm(CHECK_ALARM_SECONDS);
 	for (int i = 0; i < 2; i++)
 		REQUIRE(!pthread_create(&thread[i], NULL, busy_heap, NULL));
 	enum { BLOCKS = 20000 };

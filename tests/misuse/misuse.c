@@ -689,7 +689,7 @@ int main(int argc, char **argv)
 {
 	struct rlimit none = { 0, 0 };
 	setrlimit(RLIMIT_CORE, &none);
-	alarm(20);
+	alarm(120);
 	if (argc != 2)
 		return 2;
 	if (strcmp(argv[1], "--list"))

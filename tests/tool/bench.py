@@ -19,7 +19,7 @@ BENCH = os.path.join(ROOT, "bench")
 LIBRARY = os.path.join(ROOT, "build/.libs/libvmalloc.so")
 WORK = tempfile.mkdtemp()
 BINARIES = tempfile.mkdtemp()
-LIMIT = 120
+LIMIT = 240
 sys.path.insert(0, BENCH)
 from driver import change, plot, results as R, stats  # noqa: E402
 

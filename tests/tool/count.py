@@ -26,7 +26,7 @@ def check(name, good, why=""):
 
 
 def call(arguments, command=None, **more):
-    return subprocess.run([command or VMALLOC, "run"] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, **more)
+    return subprocess.run([command or VMALLOC, "run"] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=240, **more)
 
 
 def figures(*program):
@@ -147,7 +147,7 @@ def test_read():
     with open(path, "wb") as file:
         file.truncate(1 << 20)
     library = os.path.join(os.path.dirname(VMALLOC), ".libs/libvmalloc.so")
-    subprocess.run([PROGRAM], env=dict(os.environ, LD_PRELOAD=library, VMALLOC_OPTIONS="stats=" + path), timeout=60, check=True)
+    subprocess.run([PROGRAM], env=dict(os.environ, LD_PRELOAD=library, VMALLOC_OPTIONS="stats=" + path), timeout=240, check=True)
     done = call(["--read", path, "--json"])
     found = json.loads(done.stdout)
     check("--read", done.returncode == 0 and "program" not in found, found)
@@ -199,7 +199,7 @@ def test_interface():
     subprocess.run([os.environ.get("CC", "cc"), "-fno-builtin", "-I", os.path.join(ROOT, "include"), "-Wall", "-Werror",
                     os.path.join(ROOT, "examples/inspect.c"), os.path.join(built, ".libs/libvmalloc.so"), "-o", program], check=True)
     environment = dict(os.environ, LD_LIBRARY_PATH=os.path.join(built, ".libs"), VMALLOC_OPTIONS="stats=1")
-    done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, timeout=60)
+    done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, timeout=240)
     lines = done.stdout.decode().split("\n", 4)
     account = json.loads(lines[4])
     check("example: status", done.returncode == 0, done.returncode)
@@ -215,7 +215,7 @@ def test_interface():
     program = os.path.join(WORK, "xml")
     subprocess.run([os.environ.get("CC", "cc"), source, "-o", program], check=True)
     environment = dict(os.environ, LD_PRELOAD=os.path.join(built, ".libs/libvmalloc.so"), VMALLOC_OPTIONS="stats=1")
-    done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, timeout=60)
+    done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, timeout=240)
     tree = ElementTree.fromstring(done.stdout)
     found = [c.attrib for c in tree.iter("class") if c.attrib["bytes"] == "112"]
     check("malloc_info: class", len(found) == 1 and found[0]["calls"] == "1" and found[0]["live_blocks"] == "1", found)

@@ -20,7 +20,7 @@ LAUNCH = os.path.join(ROOT, "build/vmalloc-launch")
 LIBRARY = os.path.join(ROOT, "build/.libs/libvmalloc.so")
 WORK = tempfile.mkdtemp()
 SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))
-LIMIT = 60
+LIMIT = 240
 WAYS = {"run": [RUN], "run -q": [RUN, "-q"], "run --": [RUN, "--"]}
 SUMMARY = re.compile(
     rb"(libvmalloc: calls      [0-9,]+ \(malloc [0-9,]+, free (?:about )?[0-9,]+, realloc [0-9,]+\)\n"

@@ -24,7 +24,7 @@ ARCHIVE = os.path.join(BUILD, ".libs/libvmalloc.a")
 HERE = os.path.dirname(os.path.realpath(__file__))
 WORK = tempfile.mkdtemp()
 SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))
-LIMIT = 60
+LIMIT = 240
 CASES = []
 RUNNING = []
 
@@ -321,10 +321,7 @@ def redis():
         raise Skip("redis-server is not installed")
     socket = os.path.join(WORK, "redis.sock")
     process = start([server, "--port", "0", "--unixsocket", socket, "--save", ""], mode=None)
-    for _ in range(100):
-        if os.path.exists(socket):
-            break
-        time.sleep(0.1)
+    until("listening", lambda: os.path.exists(socket))
 
     def ask(*words):
         return subprocess.run([client, "-s", socket, *words], stdout=subprocess.PIPE, timeout=LIMIT).stdout.decode()
@@ -498,11 +495,11 @@ def forbid_reading():
 
 
 def until(what, condition):
-    for _ in range(200):
+    for _ in range(LIMIT * 20):
         if condition():
             return
         time.sleep(0.05)
-    raise Failure("after ten seconds: not %s" % what)
+    raise Failure("after %d seconds: not %s" % (LIMIT, what))
 
 
 @case("share=1: read where reading memory is forbidden, removed at exit")

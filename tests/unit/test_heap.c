@@ -805,7 +805,7 @@ static void forking_handler(void)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        alarm(20);
+        alarm(CHILD_SECONDS);
         meeting.stop = true; /* the child goes on with what was interrupted */
         return;
     }
