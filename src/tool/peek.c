@@ -24,6 +24,7 @@
 #define BLOCKS_MAX 16 /* copies of the library in one process */
 #define LOOKS 4       /* at a process that executes another program meanwhile */
 #define PAUSE 2000    /* microseconds between them */
+#define EXITING 4     /* PF_EXITING of the kernel's include/linux/sched.h, see proc(5) */
 
 /* ---- Bytes ---- */
 
@@ -179,6 +180,7 @@ static const char ended[] = "the process has ended";
 bool peek_has_ended(pid_t task)
 {
     char path[64], state = 'X';
+    unsigned flags = 0;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)task);
     FILE *in = fopen(path, "re");
@@ -190,8 +192,8 @@ bool peek_has_ended(pid_t task)
     line[n] = '\0';
     const char *name_end = strrchr(line, ')'); /* a name may hold brackets */
     if (name_end)
-        sscanf(name_end + 1, " %c", &state);
-    return state == 'Z' || state == 'X';
+        sscanf(name_end + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags);
+    return state == 'Z' || state == 'X' || (flags & EXITING);
 }
 
 /* A process whose first thread has ended is a zombie with threads that live, and only these have its memory. */
@@ -240,6 +242,7 @@ static bool search_process(struct peek *p, struct search *s, char *error)
     fclose(maps);
     if (failed) /* opened, but may not be read */
         return cannot(p, error, peek_not_allowed(p->pid));
+    s->changed = !any; /* opened, and another program was executed before it was read: empty */
     return any || cannot(p, error, "has no memory: a thread of the kernel");
 }
 

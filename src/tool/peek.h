@@ -38,7 +38,7 @@ void peek_close(struct peek *p);
 /* Why the process may not be looked at, for messages. */
 const char *peek_not_allowed(pid_t pid);
 
-/* There is no such task (any more), or it is a zombie. */
+/* There is no such task (any more), or it is a zombie or about to be one. */
 bool peek_has_ended(pid_t task);
 
 /* All of [address, address + bytes) or false. */

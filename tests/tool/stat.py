@@ -319,12 +319,12 @@ def redis():
     server, client = shutil.which("redis-server"), shutil.which("redis-cli")
     if not server or not client:
         raise Skip("redis-server is not installed")
-    socket = os.path.join(WORK, "redis.sock")
-    process = start([server, "--port", "0", "--unixsocket", socket, "--save", ""], mode=None)
-    until("listening", lambda: os.path.exists(socket))
+    path = os.path.join(WORK, "redis.sock")
+    process = start([server, "--port", "0", "--unixsocket", path, "--save", ""], mode=None)
+    until("listening", lambda: os.path.exists(path))
 
     def ask(*words):
-        return subprocess.run([client, "-s", socket, *words], stdout=subprocess.PIPE, timeout=LIMIT).stdout.decode()
+        return subprocess.run([client, "-s", path, *words], stdout=subprocess.PIPE, timeout=LIMIT).stdout.decode()
     ask("debug", "populate", "100000")
     used = int(re.search(r"used_memory:(\d+)", ask("info", "memory"))[1])
     figures = stat(process.pid)
@@ -641,6 +641,39 @@ def executing():
                                                     done.stderr.decode()):
                 raise Failure("status %d: %r" % (done.returncode, done.stderr))
         end(process)
+
+
+@case("wrong: a process whose end takes its time")
+def ending():
+    # the first process of a pid namespace waits at its end, its memory gone, for all others there to be reaped
+    helper = start([sys.executable, "-c", """if True:
+        import ctypes, os, signal, sys
+        if ctypes.CDLL(None).unshare(0x20000000): # CLONE_NEWPID
+            print(0, flush=True)
+            sys.exit()
+        children = []
+        for _ in range(2):
+            children.append(os.fork())
+            if not children[-1]:
+                signal.pause()
+        os.kill(children[0], signal.SIGKILL)
+        print(children[0], flush=True)
+        sys.stdin.read()
+        os.waitpid(children[1], 0)
+        os.waitpid(children[0], 0)"""], mode=None)
+    pid = int(helper.stdout.readline())
+    if not pid:
+        end(helper)
+        raise Skip("may not make a pid namespace")
+    until("without memory", lambda: not open("/proc/%d/maps" % pid).read())
+    state = open("/proc/%d/stat" % pid).read().rsplit(")")[1].split()[0]
+    for command in ("stat", "rss", "map", "tlb"):
+        refused(" ended", command, pid)
+    helper.stdin.close()
+    if helper.wait(LIMIT) != 0 or state == "Z":
+        raise Failure("the process was no more when it was looked at")
+    helper.stdout.close()
+    RUNNING.remove(helper)
 
 
 @case("wrong: usage")
