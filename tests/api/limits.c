@@ -138,7 +138,8 @@ static void growth_after_seccomp(void)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 1, 0), /* a file is opened */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 0, 1), /* a limit is read */
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -151,6 +152,8 @@ static void growth_after_seccomp(void)
 	void *p = malloc(50 * MIB);
 	CHECK(p);
 	free(p);
+	errno = 0;
+	CHECK(hide(malloc((size_t)1 << 50)) == NULL && errno == ENOMEM);
 }
 
 CHECK_MAIN(
