@@ -21,7 +21,8 @@
 /* Free units of a slab are looked for when at most this many blocks a page, and half of all, are out: with more, at
    random places, hardly a page (e^-3 = 5 %) has none. */
 #define SPARSE_PER_PAGE 3
-#define UNITS 64 /* bits of vm_page.absent */
+#define SPARSE_STEP(n) ((n)*3 / 4) /* ... and again when so few of those are */
+#define UNITS 64                   /* bits of vm_page.absent */
 
 /* A slab that serves another class: at least that part of its blocks is not out; looked at of each class. */
 #define LENDER_SHARE 16
@@ -407,7 +408,7 @@ void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
     if (slab->state == VM_SLAB_FULL) {
         full_to_partial(h, slab);
     } else if (slab->bias > 0) {
-        set_bias(slab, slab->bias / 2);
+        set_bias(slab, SPARSE_STEP(slab->bias));
         to_sparse(h, slab);
     }
     if (slab->held == 0) {
