@@ -544,6 +544,8 @@ def share_stale():
     process = start([PEEKED], options="share=1", mode="exec")
     hello(process)
     until("executed sleep", lambda: open("/proc/%d/comm" % process.pid).read() == "sleep\n")
+    until("published", lambda: subprocess.call([VMALLOC, "stat", "--shared", str(process.pid)], stdout=subprocess.DEVNULL,
+                                               stderr=subprocess.DEVNULL) == 0)
     agree_pages = stat(process.pid, "--shared")  # sleep has made a page of its own in the place of the first
     expect("the command", agree_pages["command"], "sleep")
     os.kill(process.pid, signal.SIGKILL)
