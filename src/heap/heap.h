@@ -57,6 +57,7 @@ struct vm_heap {
     struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
     struct vm_list quiet, sparse;       /* quiet and sparse slabs, the latest first; see page.h */
     size_t quiet_bytes;                 /* derived: what quiet slabs hold */
+    size_t quiet_cut;                   /* by how much less that may be than it might; see slab.c */
     size_t sparse_bytes;                /* derived: what sparse slabs hold free */
     struct vm_keep sparse_keep;         /* how much of that may stay */
     struct vm_outbox out[VM_OUTBOXES];

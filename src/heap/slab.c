@@ -14,9 +14,12 @@
 
 #define CARVE_MAX 64 /* blocks given life at a time where pages are resident */
 
-/* What quiet slabs may hold: that much together in all threads, or that much in one when threads are many. */
+/* What quiet slabs may hold: that much together in all threads, or that much in one when threads are many.  One of several
+   threads that frees slab after slab and makes none may be about to wait for long, with all that: so what goes back lowers
+   its bound by 1/QUIET_CUT of that, and what it makes raises it again by twice as much. */
 #define QUIET_BYTES_ALL VM_MIB
 #define QUIET_BYTES_EACH (32 * VM_KIB)
+#define QUIET_CUT 4
 
 /* Free units of a slab are looked for when at most this many blocks a page, and half of all, are out: with more, at
    random places, hardly a page (e^-3 = 5 %) has none. */
@@ -228,23 +231,34 @@ static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
     vm_list_push_front(&h->partial[slab->class_id], &slab->list);
 }
 
-/* Looks at quiet slabs, the longest quiet first, and lets empty ones go until the rest holds no more than `bound`. */
-static void retire_quiet(struct vm_heap *h, size_t bound)
+/* Looks at quiet slabs, the longest quiet first, and lets empty ones go until the rest holds no more than `bound`; bytes
+   that went. */
+static size_t retire_quiet(struct vm_heap *h, size_t bound)
 {
+    size_t gone = 0;
+
     while (h->quiet_bytes > bound) {
         struct vm_page *slab = VM_CONTAINER_OF(h->quiet.prev, struct vm_page, aside);
         from_quiet(h, slab);
-        if (slab->held == 0)
+        if (slab->held == 0) {
+            gone += slab->carved * slab->size;
             empty_to_freed(h, slab);
+        }
     }
+    return gone;
 }
 
 /* Bytes; nothing for a heap that no thread uses. */
 static size_t quiet_bound(const struct vm_heap *h)
 {
+    unsigned live = vm_heaps_live();
+
     if (h->state == VM_HEAP_IDLE)
         return 0;
-    return vm_max(QUIET_BYTES_ALL / vm_max(vm_heaps_live(), 1u), QUIET_BYTES_EACH);
+    if (live <= 1)
+        return QUIET_BYTES_ALL;
+    size_t share = QUIET_BYTES_ALL / live;
+    return share > QUIET_BYTES_EACH + h->quiet_cut ? share - h->quiet_cut : QUIET_BYTES_EACH;
 }
 
 /* Adds the bytes [from, to) of a slab to those that are free in its units. */
@@ -413,7 +427,7 @@ void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
     }
     if (slab->held == 0) {
         to_quiet(h, slab);
-        retire_quiet(h, quiet_bound(h));
+        h->quiet_cut = vm_min(h->quiet_cut + retire_quiet(h, quiet_bound(h)) / QUIET_CUT, QUIET_BYTES_ALL);
     }
 }
 
@@ -466,6 +480,7 @@ static struct vm_page *make_slab(struct vm_heap *h, unsigned class_id)
         return NULL;
     if (news.grown > 0)
         vm_extents_settle(news.grown);
+    h->quiet_cut -= vm_min(h->quiet_cut, c->frames * VM_FRAME_BYTES * 2 / QUIET_CUT);
     slab->free = VM_BLOCK_END;
     slab->held = 0;
     slab->virgin = news.zeroed;

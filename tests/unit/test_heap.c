@@ -177,6 +177,38 @@ CHILD_CASE(quiet_slabs_are_bounded)
     CHECK(held <= VM_MIB && held == mine()->quiet_bytes && used() == 0);
 }
 
+/* One of several threads that has freed megabytes, and then waits, holds 64 KiB at most; while it works it may hold more. */
+static void *frees_much(void *arg)
+{
+    enum { N = 20000 };
+    static void *p[N];
+
+    (void)arg;
+    for (unsigned i = 0; i < N; i++)
+        p[i] = vmt_malloc(16 + i % 64 * 16);
+    for (unsigned i = 0; i < N; i++)
+        vmt_free(p[i]);
+    CHECKF(mine()->quiet_bytes <= 64 * VM_KIB, "%zu bytes", mine()->quiet_bytes);
+    check();
+    size_t most = 0;
+    for (unsigned k = 0; k < 200; k++) {
+        for (unsigned i = 0; i < 300; i++)
+            p[i] = vmt_malloc(1024);
+        for (unsigned i = 0; i < 300; i++)
+            vmt_free(p[i]);
+        most = vm_max(most, mine()->quiet_bytes);
+    }
+    CHECKF(most > 128 * VM_KIB && mine()->quiet_bytes <= VM_MIB / 2, "%zu bytes", most);
+    check();
+    return NULL;
+}
+
+CHILD_CASE(idle_threads_hold_little)
+{
+    vmt_free(vmt_malloc(SIZE)); /* so that there are two */
+    run_thread(frees_much, NULL);
+}
+
 /* ---- Free pages of partly used slabs ---- */
 
 static size_t resident_in(const struct vm_page *slab)
@@ -960,6 +992,7 @@ int main(void)
         CHILD_TEST(blocks_of_every_class),
         CHILD_TEST(slab_states),
         CHILD_TEST(quiet_slabs_are_bounded),
+        CHILD_TEST(idle_threads_hold_little),
         CHILD_TEST(partial_serves_first),
         CHILD_TEST(pages_of_sparse_slabs_go_back),
         CHILD_TEST(sparse_slabs_are_bounded),
