@@ -77,17 +77,6 @@ static bool give_back(size_t n)
     return vm_frames_trim(0);
 }
 
-static void *hand_out(const struct vm_extent *e, size_t n, bool zero)
-{
-    void *p = (void *)e->base;
-
-    if (zero && !e->zeroed) {
-        memset(p, 0, n);
-        vm_mmu_note(VM_MMU_TOUCHED, e->base, n);
-    }
-    return p;
-}
-
 static void *alloc_large(size_t n, size_t align, bool zero)
 {
     if (interrupted_ourselves())
@@ -95,7 +84,11 @@ static void *alloc_large(size_t n, size_t align, bool zero)
     struct vm_extent *e = vm_extent_alloc(n, align);
     if (!e && give_back(n))
         e = vm_extent_alloc(n, align);
-    return e ? hand_out(e, n, zero) : NULL;
+    if (!e)
+        return NULL;
+    if (zero && !e->zeroed)
+        vm_extent_clear(e, n);
+    return (void *)e->base;
 }
 
 /* Slow: the same for a small block. */
@@ -154,7 +147,13 @@ void *vm_heap_alloc_warm(size_t n, size_t align, bool zero)
     if (VM_LIKELY(n < VM_SMALL_LIMIT) || (VM_INSTRUMENT && VM_UNLIKELY(vm_counting)))
         return NULL;
     const struct vm_extent *e = vm_extent_take_warm(n, align);
-    return e ? hand_out(e, n, zero) : NULL;
+    if (!e)
+        return NULL;
+    if (zero) {
+        memset((void *)e->base, 0, n);
+        vm_mmu_note(VM_MMU_TOUCHED, e->base, n);
+    }
+    return (void *)e->base;
 }
 
 void *vm_heap_alloc(size_t n, size_t align, bool zero)

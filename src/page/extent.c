@@ -36,6 +36,8 @@
 #define SPARES_PER_CHUNK 30     /* descriptors taken from the metadata at a time */
 #define FREED_LATELY 64
 #define WITNESS_LOOKS 4               /* 2 MiB pieces of an extent looked at for pages that were never touched */
+#define CLEAR_LOOK_MIN (2 * VM_MIB)   /* to be cleared: from there on it is worth a look what is resident */
+#define CLEAR_LOOKS 8                 /* pages looked at */
 #define META_PER_EXTENT (64 * VM_KIB) /* more than entering one takes: descriptors and the tables of its two ends */
 
 struct vm_lock vm_extents_lock = VM_LOCK_INIT(VM_RANK_EXTENTS);
@@ -651,6 +653,28 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
     if (huge && e && e->huge && e->zeroed)
         touch_huge(e);
     return e;
+}
+
+/* Is hardly a page of a live extent resident, as far as a few of them show?  The first one found ends the looking. */
+static bool is_hollow(const struct vm_extent *e)
+{
+    if (vm_os.is_confined())
+        return false;
+    for (size_t i = 0; i < CLEAR_LOOKS; i++)
+        if (vm_os_resident((void *)(e->base + e->size / CLEAR_LOOKS * i + e->size / (2 * CLEAR_LOOKS))) != 0)
+            return false;
+    return true;
+}
+
+void vm_extent_clear(struct vm_extent *e, size_t bytes)
+{
+    if (bytes >= CLEAR_LOOK_MIN && !e->huge && is_hollow(e) && vm_os.purge((void *)e->base, e->size) == 0) {
+        vm_mmu_note(VM_MMU_PURGED, e->base, e->size);
+        vm_mmu_note(VM_MMU_OUT, e->base, e->size);
+        return;
+    }
+    memset((void *)e->base, 0, bytes);
+    vm_mmu_note(VM_MMU_TOUCHED, e->base, bytes);
 }
 
 /* Bytes of dirty extents that may be kept now. */

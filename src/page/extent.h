@@ -51,6 +51,10 @@ bool vm_extent_put_warm_at(uintptr_t base);
    NULL when the system refuses.  Its size is the request rounded to pages.  e->zeroed: all of it reads as zero. */
 struct vm_extent *vm_extent_alloc(size_t bytes, size_t align);
 
+/* Makes the first bytes of a live extent that was just handed out read as zero: by writing, or, where hardly a page is
+   there to be written, by returning what there is. */
+void vm_extent_clear(struct vm_extent *e, size_t bytes);
+
 /* Takes a live extent back.  */
 void vm_extent_free(struct vm_extent *e);
 

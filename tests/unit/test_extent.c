@@ -525,6 +525,35 @@ CHILD_CASE(random_model)
     CHECK(stats().live == bytes && stats().live_count == count);
 }
 
+/* A block to be cleared that was hardly touched gives its pages back; any other is written. */
+CHILD_CASE(clearing)
+{
+    start();
+    static const struct {
+        size_t size, dense; /* bytes written before it is freed, from the start; the last page always */
+        bool refused;
+        unsigned purges;
+    } cases[] = {{4 * MIB, PAGE, false, 1}, {4 * MIB, 4 * MIB, false, 0}, {4 * MIB, PAGE, true, 1}, {MIB, PAGE, false, 0}};
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t size = cases[i].size;
+        struct vm_extent *e = get(size, 1);
+        memset((void *)e->base, 7, cases[i].dense);
+        memset((void *)(e->base + size - PAGE), 7, PAGE);
+        put(e);
+        e = get(size, 1);
+        CHECK(!e->zeroed);
+        unsigned before = fake.purges;
+        fake.purge = cases[i].refused;
+        vm_extent_clear(e, size);
+        fake.purge = false;
+        CHECKF(fake.purges - before == cases[i].purges, "case %u", i);
+        CHECK(not_zero_at((void *)e->base, size) == SIZE_MAX);
+        put(e);
+        vm_extents_trim();
+        check();
+    }
+}
+
 /* ---- Warm extents without a lock ---- */
 
 /* An extent that comes and goes through a slot counts as live while it is out, and what was let to it does not outlast
@@ -664,6 +693,7 @@ int main(void)
         CHILD_TEST(map_refused),
         CHILD_TEST(diagnosis),
         CHILD_TEST(random_model),
+        CHILD_TEST(clearing),
         CHILD_TEST(account_of_warm_extents),
         CHILD_TEST(warm_extents_age),
         CHILD_TEST(warm_by_threads),
