@@ -51,9 +51,12 @@ struct script {
 
 /* ---- Errors, and what the machine refuses ---- */
 
-static int wrong(struct script *s, unsigned word, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* -EINVAL, which callers and analysers see, and the message with the word's place. */
+#define wrong(s, word, ...) (say_wrong(s, word, __VA_ARGS__), -EINVAL)
 
-static int wrong(struct script *s, unsigned word, const char *format, ...)
+static void say_wrong(struct script *s, unsigned word, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void say_wrong(struct script *s, unsigned word, const char *format, ...)
 {
     char what[140];
     va_list ap;
@@ -63,7 +66,6 @@ static int wrong(struct script *s, unsigned word, const char *format, ...)
     va_end(ap);
     snprintf(s->message->text, sizeof s->message->text, "%.80s:%" PRIu64 ":%u: %s", s->file, s->line,
              s->column[word < s->words ? word : s->words], what);
-    return -EINVAL;
 }
 
 static int refused(struct script *s, int error)
@@ -901,16 +903,17 @@ static int do_show(struct script *s)
     }
     if ((error = process(s, 2, &p)))
         return error;
-    if (is(s, 1, "maps"))
+    if (is(s, 1, "maps")) {
         vm_sim_report_maps(s->out, p);
-    else if (is(s, 1, "smaps"))
+    } else if (is(s, 1, "smaps")) {
         vm_sim_report_smaps(s->out, *s->m, p);
-    else if (is(s, 1, "walk") && (error = where(s, 3, p, &at)))
-        return error;
-    else if (is(s, 1, "walk"))
+    } else if (is(s, 1, "walk")) {
+        if ((error = where(s, 3, p, &at)))
+            return error;
         vm_sim_report_walk(s->out, p, VM_SIM_LINEAR(at.offset));
-    else
+    } else {
         return wrong(s, 1, "there is nothing of a process to show as '%.60s'", s->word[1]);
+    }
     return no_more(s, is(s, 1, "walk") ? 4 : 3);
 }
 

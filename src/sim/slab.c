@@ -74,6 +74,7 @@ static uint64_t reap(struct vm_sim_slabs *s, struct vm_sim_cache *c)
     uint64_t frames = 0;
 
     while (!vm_list_empty(&c->empty)) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a freed one was taken off the list */
         struct vm_sim_slab *slab = slab_of(c->empty.next);
         vm_sim_emit(s->events, VM_SIM_EV(SLAB_REAP, .name = c->name, .frame = slab->frame, .order = (uint8_t)c->order));
         slab_free(s, slab);
@@ -263,6 +264,7 @@ static void free_all(struct vm_sim_slabs *s, struct vm_sim_cache *c)
 
     for (unsigned i = 0; i < 3; i++)
         while (!vm_list_empty(list[i]))
+            /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a freed one was taken off the list */
             slab_free(s, slab_of(list[i]->next));
 }
 
@@ -272,7 +274,7 @@ void vm_sim_slabs_free(struct vm_sim_slabs *s)
         return;
     while (!vm_list_empty(&s->caches)) {
         struct vm_sim_cache *c = VM_CONTAINER_OF(s->caches.next, struct vm_sim_cache, link);
-        free_all(s, c);
+        free_all(s, c); /* NOLINT(clang-analyzer-unix.Malloc): a freed one was taken off the list */
         vm_list_remove(&c->link);
         if (c != &s->cache_cache)
             free(c);

@@ -44,10 +44,13 @@ struct vm_sim_trace {
     struct vm_sim_ref ref[VM_SIM_TRACE_BATCH];
 };
 
-static int complain(const struct vm_sim_trace *t, struct vm_sim_message *message, const char *format, ...)
+/* -EINVAL, which callers and analysers see, and the message with the place. */
+#define complain(t, message, ...) (say_wrong(t, message, __VA_ARGS__), -EINVAL)
+
+static void say_wrong(const struct vm_sim_trace *t, struct vm_sim_message *message, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-static int complain(const struct vm_sim_trace *t, struct vm_sim_message *message, const char *format, ...)
+static void say_wrong(const struct vm_sim_trace *t, struct vm_sim_message *message, const char *format, ...)
 {
     char what[160];
     va_list ap;
@@ -60,7 +63,6 @@ static int complain(const struct vm_sim_trace *t, struct vm_sim_message *message
                  t->position - (t->to - t->from), what);
     else
         snprintf(message->text, sizeof message->text, "%.80s:%" PRIu64 ": %s", t->path, t->line, what);
-    return -EINVAL;
 }
 
 /* ---- Bytes ---- */
@@ -102,7 +104,7 @@ static int next_line(struct vm_sim_trace *t, char **line, struct vm_sim_message 
         if (fill(t, &error))
             continue;
         t->line++;
-        if (error) {
+        if (error < 0) {
             snprintf(message->text, sizeof message->text, "%.80s: %s", t->path, strerror(-error));
             return error;
         }
@@ -461,9 +463,9 @@ struct vm_sim_trace *vm_sim_trace_open(const char *path, enum vm_sim_trace_forma
     if (t->format == VM_SIM_TRACE_AUTO
         || (t->format == VM_SIM_TRACE_BINARY
             && (!need(t, MAGIC_BYTES) || memcmp(t->buffer + t->from, MAGIC, MAGIC_BYTES) != 0))) {
-        complain(t, message,
-                 t->format == VM_SIM_TRACE_AUTO ? "no trace that is known (lackey, strace, events, binary)"
-                                                : "no binary trace");
+        say_wrong(t, message,
+                  t->format == VM_SIM_TRACE_AUTO ? "no trace that is known (lackey, strace, events, binary)"
+                                                 : "no binary trace");
         vm_sim_trace_close(t);
         return NULL;
     }
