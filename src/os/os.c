@@ -237,7 +237,7 @@ static uint64_t clock_ns(clockid_t clock)
 }
 
 static uint64_t os_now(void) { return clock_ns(CLOCK_MONOTONIC_COARSE); }
-static uint64_t os_now_precise(void) { return clock_ns(CLOCK_MONOTONIC); }
+static uint64_t os_cpu_time(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 static long os_read_file(const char *path, char *buf, size_t cap)
 {
@@ -256,9 +256,9 @@ static long os_read_file(const char *path, char *buf, size_t cap)
 
 static bool os_is_confined(void) { return prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0; }
 
-struct vm_os vm_os = {os_sbrk, os_map,         os_unmap,     os_remap,       os_purge,
-                      os_dump, os_protect,     os_huge,      os_resident,    os_thp_setting,
-                      os_now,  os_now_precise, os_read_file, os_is_confined, 4096};
+struct vm_os vm_os = {os_sbrk, os_map,      os_unmap,     os_remap,       os_purge,
+                      os_dump, os_protect,  os_huge,      os_resident,    os_thp_setting,
+                      os_now,  os_cpu_time, os_read_file, os_is_confined, 4096};
 
 void vm_os_start(void)
 {

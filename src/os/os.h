@@ -28,7 +28,7 @@ struct vm_os {
     bool (*thp_setting)(char *text, size_t room);
     /* Monotonic nanoseconds. */
     uint64_t (*now)(void);
-    uint64_t (*now_precise)(void); /* the same to the nanosecond, where now() may be milliseconds late */
+    uint64_t (*cpu_time)(void); /* nanoseconds that this thread has run */
     /* Reads the beginning of a file into buf[0..cap); how many bytes, or -errno. */
     long (*read_file)(const char *path, char *buf, size_t cap);
     /* Has the process given up system calls (seccomp(2))?  Then it makes no call of a new kind. */

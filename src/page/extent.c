@@ -35,6 +35,7 @@
 #define FIT_CANDIDATES 8        /* extents looked at for an aligned request */
 #define SPARES_PER_CHUNK 30     /* descriptors taken from the metadata at a time */
 #define FREED_LATELY 64
+#define WAVE_AHEAD (4 * VM_MIB)       /* mapped at a time for a wave that earns huge pages */
 #define WITNESS_LOOKS 4               /* 2 MiB pieces of an extent looked at for pages that were never touched */
 #define CLEAR_LOOK_MIN (2 * VM_MIB)   /* to be cleared: from there on it is worth a look what is resident */
 #define CLEAR_LOOKS 8                 /* pages looked at */
@@ -54,6 +55,7 @@ static struct vm_age age;
 static uintptr_t freed_lately[FREED_LATELY]; /* ring of blocks freed, for messages about double frees */
 static unsigned freed_next;
 static struct vm_thp thp;
+static unsigned returns;          /* extents that went back, for turns to be looked at */
 static struct vm_extent *witness; /* the large extent made last, if it is live, was fresh and has not been resized */
 
 VM_FACTS vm_extent_facts[] = {
@@ -341,12 +343,30 @@ static void note_fetched(size_t bytes)
         vm_keep_fetched(&keep, bytes, vm_os.now());
 }
 
-static struct vm_extent *take_kept(size_t size, size_t align, bool huge)
+/* What pages fresh memory is to have: small ones; huge ones, in a mapping of its own; huge ones, for a wave, in a mapping
+   that serves others, too. */
+enum pages { PAGES_SMALL, PAGES_HUGE, PAGES_WAVE };
+
+static void return_extent(struct vm_extent *e);
+
+/* Clean space for a request; NULL when there is none, or its pages would be others.  It drops the lock where it gives space
+   back that had small pages: the kernel keeps their tables, and where those are no huge page comes. */
+static struct vm_extent *find_clean(size_t size, size_t align, enum pages pages)
+{
+    struct vm_extent *e = pages == PAGES_HUGE ? NULL : find_fit(&clean_tree, size, align);
+
+    if (!e || pages == PAGES_SMALL || e->huge || e->size < VM_THP_BYTES)
+        return e;
+    return_extent(e);
+    return NULL;
+}
+
+static struct vm_extent *take_kept(size_t size, size_t align, enum pages pages)
 {
     struct vm_extent *e = find_fit(&dirty_tree, size, align);
 
-    if (!e && !huge)
-        e = find_fit(&clean_tree, size, align);
+    if (!e)
+        e = find_clean(size, align, pages);
     if (!e)
         return NULL;
     bool zeroed = e->state == VM_EXTENT_CLEAN;
@@ -396,20 +416,22 @@ static bool advise_mapping(uintptr_t base, size_t bytes, bool earned)
 }
 
 /* Maps memory for size bytes at the alignment and a share ahead.  Called with the lock, which it drops meanwhile. */
-static struct vm_extent *take_mapped(size_t size, size_t align, bool huge)
+static struct vm_extent *take_mapped(size_t size, size_t align, enum pages pages)
 {
     size_t slack = align > vm_os.page_size ? align - vm_os.page_size : 0, exact = size + slack;
     size_t ahead = vm_min(vm_align_down((live_bytes + dirty_bytes) / GROW_SHARE, GROW_MIN), GROW_MAX);
-    size_t bytes = huge ? exact : vm_max(ahead, exact); /* what lies ahead must not be inflated */
+    size_t bytes = pages == PAGES_HUGE ? exact : vm_max(ahead, exact); /* what lies ahead must not be inflated */
 
     if (exact < size)
         return NULL;
+    if (pages == PAGES_WAVE && exact < exact + WAVE_AHEAD)
+        bytes = vm_align_up(exact, WAVE_AHEAD); /* small steps: huge pages may turn out to be dear */
     vm_unlock(&vm_extents_lock);
     vm_meta_reserve(META_PER_EXTENT);
     void *p = vm_os.map(bytes, PROT_READ | PROT_WRITE);
     if (!p && bytes > exact)
         p = vm_os.map(bytes = exact, PROT_READ | PROT_WRITE);
-    huge = p && advise_mapping((uintptr_t)p, bytes, huge);
+    bool huge = p && advise_mapping((uintptr_t)p, bytes, pages != PAGES_SMALL);
     vm_lock(&vm_extents_lock);
     if (!p)
         return NULL;
@@ -435,11 +457,11 @@ static struct vm_extent *take_mapped(size_t size, size_t align, bool huge)
     return NULL;
 }
 
-static struct vm_extent *take_charged(size_t size, size_t align, bool huge)
+static struct vm_extent *take_charged(size_t size, size_t align, enum pages pages)
 {
     if (!vm_limit_charge(size))
         return NULL;
-    struct vm_extent *e = take_mapped(size, align, huge);
+    struct vm_extent *e = take_mapped(size, align, pages);
     if (!e)
         vm_limit_uncharge(size);
     return e;
@@ -513,6 +535,25 @@ static void cut_dirty(struct vm_extent *e, size_t size)
     vm_list_push_front(&dirty_list, &rest->list);
 }
 
+/* Where huge pages are a question at all: by themselves, on systems that have them, for so many bytes that come and go or
+   are in use. */
+static bool may_ask_for_huge(size_t bytes, size_t at_least)
+{
+    return bytes >= at_least && vm_huge_mode() == VM_THP_AUTO && vm_huge_system() == VM_THP_SYSTEM_MADVISE;
+}
+
+/* One of some extents that go back is looked at, for the wave that may ask for them again. */
+static void look_at_return(const struct vm_extent *e)
+{
+    if (e->huge || ++returns % VM_THP_RETURN_TURN != 0
+        || !may_ask_for_huge(vm_keep_owed(&keep) + keep.credit, VM_THP_WAVE_MIN / 4))
+        return;
+    size_t looked = vm_min(e->size, VM_THP_BYTES);
+    long found = vm_os.resident((void *)e->base, looked);
+    if (found >= 0)
+        vm_thp_note_return(&thp, (size_t)found, looked / vm_os.page_size);
+}
+
 /* Returns dirty extents, oldest first, down to the target, of a large one no more than that takes; a refused one ends the
    round. */
 static void return_dirty(size_t target)
@@ -526,6 +567,7 @@ static void return_dirty(size_t target)
         if (e->size >= excess + GROW_MIN)
             cut_dirty(e, excess);
         size_t before = dirty_bytes, size = e->size;
+        look_at_return(e);
         return_extent(e);
         if (dirty_bytes >= before)
             break;
@@ -551,11 +593,10 @@ static void return_clean(size_t target)
     }
 }
 
-/* Where huge pages are a question at all: in large programs, by themselves, on systems that have them. */
+/* In large programs, for large extents. */
 static bool asks_for_huge(size_t size)
 {
-    return size >= VM_THP_EXTENT_MIN && live_bytes + vm_frames_used() >= VM_THP_HEAP_MIN
-           && vm_huge_mode() == VM_THP_AUTO && vm_huge_system() == VM_THP_SYSTEM_MADVISE;
+    return size >= VM_THP_EXTENT_MIN && may_ask_for_huge(live_bytes + vm_frames_used(), VM_THP_HEAP_MIN);
 }
 
 /* Looks where a live extent was touched, as long as that tells anything: it was handed out without a page.  Before its end
@@ -580,24 +621,30 @@ static void bear_witness(const struct vm_extent *e, bool at_end)
         vm_thp_note_extent(&thp, resident, looked);
 }
 
-/* Does an extent that is about to be made earn huge pages?  The one made before it is a witness now. */
-static bool earns_huge(size_t size)
+/* Which pages does an extent that is about to be made earn?  The one made before it is a witness now. */
+static enum pages earned_pages(size_t size)
 {
+    size_t owed = vm_keep_owed(&keep);
+
+    if (owed > 0 && may_ask_for_huge(owed + keep.credit, VM_THP_WAVE_MIN)
+        && vm_thp_map_wave(&thp, owed, keep.credit, vm_os.now()))
+        return PAGES_WAVE;
     if (!asks_for_huge(size))
-        return false;
+        return PAGES_SMALL;
     if (witness)
         bear_witness(witness, false);
-    return vm_thp_open_extent(&thp, size, vm_os.now());
+    return vm_thp_open_extent(&thp, size, vm_os.now()) ? PAGES_HUGE : PAGES_SMALL;
 }
 
-/* Takes the first faults of a fresh extent, to see what a huge page costs, until one was cheap. */
-static void touch_huge(struct vm_extent *e)
+/* Takes the first faults of a fresh extent, to see what a huge page costs, until one was cheap; of a mapping that it shares,
+   where it holds the first byte of a huge page. */
+static void touch_huge(struct vm_extent *e, enum pages pages)
 {
+    size_t least = pages == PAGES_WAVE ? 1 : VM_THP_BYTES;
     uintptr_t at = vm_align_up(e->base, VM_THP_BYTES);
     uint64_t ns = UINT64_MAX;
 
-    for (unsigned i = 0; i < VM_THP_COST_LOOKS && at + VM_THP_BYTES <= e->base + e->size && ns > VM_THP_COST_MAX_NS;
-         i++) {
+    for (unsigned i = 0; i < VM_THP_COST_LOOKS && at + least <= e->base + e->size && ns > VM_THP_COST_MAX_NS; i++) {
         ns = vm_huge_time_touch(at);
         at += VM_THP_BYTES;
         vm_lock_outer(&vm_extents_lock);
@@ -631,15 +678,15 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
     if (e)
         return e;
     vm_lock_outer(&vm_extents_lock);
-    bool huge = earns_huge(size);
+    enum pages pages = earned_pages(size);
     warm_to_dirty();
-    e = take_kept(size, align, huge);
+    e = take_kept(size, align, pages);
     if (!e)
-        e = take_charged(size, align, huge);
+        e = take_charged(size, align, pages);
     if (!e && (dirty_bytes > 0 || clean_bytes > 0)) { /* refused: what we keep may be what is missing */
         return_dirty(0);
         return_clean(0);
-        e = take_charged(size, align, false);
+        e = take_charged(size, align, PAGES_SMALL);
     }
     if (e) {
         VM_STORE(&live_bytes, live_bytes + e->size);
@@ -650,8 +697,8 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
         witness = e->zeroed && size >= VM_THP_EXTENT_MIN ? e : witness;
     }
     vm_unlock(&vm_extents_lock);
-    if (huge && e && e->huge && e->zeroed)
-        touch_huge(e);
+    if (pages != PAGES_SMALL && e && e->huge && e->zeroed)
+        touch_huge(e, pages);
     return e;
 }
 

@@ -80,12 +80,21 @@ bool vm_huge_open(uintptr_t chunk, size_t used, size_t kept)
     return earned && is_huge(chunk);
 }
 
+bool vm_huge_open_wave(uintptr_t chunk, size_t owed, size_t earned)
+{
+    if (mode != VM_THP_AUTO || owed + earned < VM_THP_WAVE_MIN || !in_heap(chunk)
+        || vm_huge_system() == VM_THP_SYSTEM_NEVER || !vm_thp_open_wave(&policy, owed, earned, vm_os.now()))
+        return false;
+    set_huge(chunk, true);
+    return is_huge(chunk);
+}
+
 uint64_t vm_huge_time_touch(uintptr_t address)
 {
-    uint64_t before = vm_os.now_precise();
+    uint64_t before = vm_os.cpu_time();
 
     VM_STORE((unsigned char *)address, 0);
-    return vm_os.now_precise() - before;
+    return vm_os.cpu_time() - before;
 }
 
 void vm_huge_touch(uintptr_t address)

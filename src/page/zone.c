@@ -40,6 +40,8 @@
 #define TRIM_MIN (64 * VM_MIB) /* free at the top of the break: half of it goes back when it is that much ... */
 #define TRIM_SHARE 4           /* ... and that part of the break */
 #define DIRTY_LOOKS 4          /* chunks looked at for a run that starts resident */
+#define WAVE_LOOKS 4           /* chunks looked at for one that is free but for a few dirty frames ... */
+#define WAVE_DIRTY_SHARE 4     /* ... a quarter of its frames at most */
 
 struct vm_chunk {
     struct vm_list in_free;  /* in by_free[] */
@@ -65,6 +67,7 @@ static size_t brk_frames, zone_frames;
 static struct vm_keep keep = {.floor = VM_KEEP_FLOOR};
 static size_t grow_least; /* frames by which the break grows at least, where that is possible */
 static struct vm_age age;
+static struct vm_chunk *filling; /* the one opened last for a wave; NULL: none so far */
 
 VM_FACTS vm_zone_facts[] = {
     VM_FACT_STRUCT(chunk, struct vm_chunk),
@@ -356,7 +359,8 @@ static bool grow(unsigned n)
     size_t least = (room < n ? room : 0) + n; /* frames, so that a run fits before the next chunk border or after it */
     size_t wish = vm_max(vm_min(vm_max(brk_frames / GROW_SHARE, GROW_FRAMES_MIN), GROW_FRAMES_MAX), grow_least);
 
-    wish = vm_huge_growth(brk_zone.top, wish * VM_FRAME_BYTES, used_frames * VM_FRAME_BYTES) / VM_FRAME_BYTES;
+    size_t used = used_frames * VM_FRAME_BYTES;
+    wish = vm_huge_growth(brk_zone.top, wish * VM_FRAME_BYTES, vm_max(used, vm_keep_owed(&keep))) / VM_FRAME_BYTES;
     if (wish > least && grow_brk(wish * VM_FRAME_BYTES))
         return true;
     return grow_brk(least * VM_FRAME_BYTES) || grow_zone(n * VM_FRAME_BYTES);
@@ -436,12 +440,9 @@ static size_t resident_start(const struct vm_chunk *c, unsigned bit, unsigned n)
     return sum * PART_BYTES;
 }
 
-/* A chunk that is about to be used for the first time may earn a huge page: then all of it is as good as resident. */
-static bool open_chunk(struct vm_chunk *c)
+/* A chunk that has got a huge page, none of it in use or resident: all of it is as good as resident. */
+static bool clean_to_huge(struct vm_chunk *c)
 {
-    if ((c->free & c->clean) != ~0u
-        || !vm_huge_open(chunk_base(c), used_frames * VM_FRAME_BYTES, dirty_frames * VM_FRAME_BYTES))
-        return false;
     if (!vm_limit_charge(VM_CHUNK_BYTES)) {
         vm_huge_break(chunk_base(c), 1);
         return false;
@@ -455,6 +456,70 @@ static bool open_chunk(struct vm_chunk *c)
     return true;
 }
 
+/* A chunk that is about to be used for the first time may earn a huge page. */
+static bool open_chunk(struct vm_chunk *c)
+{
+    return (c->free & c->clean) == ~0u
+           && vm_huge_open(chunk_base(c), used_frames * VM_FRAME_BYTES, dirty_frames * VM_FRAME_BYTES)
+           && clean_to_huge(c);
+}
+
+/* Returns the few dirty frames of a chunk that is wholly free, in one call for all of it, so that the kernel gives up the
+   table of its small pages as well: where there is one no huge page comes. */
+static bool free_to_clean(struct vm_chunk *c)
+{
+    size_t dirty = (size_t)__builtin_popcount(dirty_bits(c));
+
+    if (vm_os.purge((void *)chunk_base(c), VM_CHUNK_BYTES) != 0)
+        return false;
+    vm_mmu_note(VM_MMU_PURGED, chunk_base(c), VM_CHUNK_BYTES);
+    c->clean = ~0u;
+    rebucket(c);
+    clean_frames += dirty;
+    VM_STORE(&dirty_frames, dirty_frames - dirty);
+    vm_limit_uncharge(dirty * VM_FRAME_BYTES);
+    vm_keep_returned(&keep, dirty * VM_FRAME_BYTES, vm_os.now());
+    return true;
+}
+
+/* Opens a chunk, free but for a few dirty frames, for a wave; NULL when there is none, or it earns no huge page. */
+static struct vm_chunk *open_wave(void)
+{
+    int looks = 0;
+
+    for (struct vm_list *l = by_free[VM_CHUNK_FRAMES].next; l != &by_free[VM_CHUNK_FRAMES] && looks < WAVE_LOOKS;
+         l = l->next, looks++) {
+        struct vm_chunk *c = VM_CONTAINER_OF(l, struct vm_chunk, in_free);
+        if ((unsigned)__builtin_popcount(dirty_bits(c)) > VM_CHUNK_FRAMES / WAVE_DIRTY_SHARE)
+            continue;
+        if (!vm_huge_open_wave(chunk_base(c), vm_keep_owed(&keep), keep.credit))
+            return NULL;
+        return free_to_clean(c) && clean_to_huge(c) ? c : NULL;
+    }
+    return NULL;
+}
+
+/* n frames for a wave, which is to say, for requests that ask for what was returned just before, when next to nothing is
+   kept: chunks serve whole and one after the other, each with a huge page.  NULL: there is no wave, or it earns none. */
+static struct vm_chunk *find_wave(unsigned n, uint32_t *mask, bool *opened)
+{
+    uint32_t starts = filling ? run_starts(dirty_bits(filling), n) : 0;
+
+    *opened = false;
+    if (vm_keep_owed(&keep) < VM_CHUNK_BYTES || dirty_frames * VM_FRAME_BYTES > VM_KEEP_FLOOR + VM_CHUNK_BYTES)
+        return NULL;
+    if (!starts) {
+        struct vm_chunk *c = open_wave();
+        if (!c)
+            return NULL;
+        *opened = true;
+        filling = c;
+        starts = ~0u;
+    }
+    *mask = run_mask((unsigned)__builtin_ctz(starts), n);
+    return filling;
+}
+
 struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames_news *news)
 {
     unsigned touch = parts(touch_bytes);
@@ -462,13 +527,16 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
     uint32_t mask;
 
     vm_lock(&vm_frames_lock);
-    struct vm_chunk *c = find_frames(n, touch, &mask);
+    bool opened;
+    struct vm_chunk *c = find_wave(n, &mask, &opened);
+    if (!c)
+        c = find_frames(n, touch, &mask);
     size_t frames = brk_frames + zone_frames;
     /* A foreign move of the break can spoil the run that growth made room for; the second growth starts behind it. */
     for (int tries = 0; !c && tries < 3 && grow(n); tries++)
         c = find_frames(n, touch, &mask);
     news->grown = (brk_frames + zone_frames - frames) << VM_FRAME_SHIFT;
-    bool opened = c && open_chunk(c);
+    opened = opened || (c && open_chunk(c));
     unsigned clean = c ? (unsigned)__builtin_popcount(c->clean & mask) : 0;
     if (clean > 0 && !vm_limit_charge(clean * VM_FRAME_BYTES))
         c = NULL;

@@ -30,11 +30,26 @@ static void decay(struct vm_thp *t, uint64_t now)
     t->broken >>= vm_min(halvings, 31);
 }
 
+static bool may_open(const struct vm_thp *t, uint64_t now)
+{
+    return now >= t->paused_until && t->broken <= t->opened / VM_THP_BROKEN_SHARE;
+}
+
 bool vm_thp_open_chunk(struct vm_thp *t, size_t used, size_t kept, uint64_t now)
 {
     decay(t, now);
-    if (now < t->paused_until || used < VM_THP_HEAP_MIN || kept > used / VM_THP_FREE_SHARE
-        || t->broken > t->opened / VM_THP_BROKEN_SHARE)
+    if (!may_open(t, now) || used < VM_THP_HEAP_MIN || kept > used / VM_THP_FREE_SHARE)
+        return false;
+    t->opened++;
+    return true;
+}
+
+static bool is_wave(size_t owed, size_t earned) { return owed >= VM_THP_BYTES && owed + earned >= VM_THP_WAVE_MIN; }
+
+bool vm_thp_open_wave(struct vm_thp *t, size_t owed, size_t earned, uint64_t now)
+{
+    decay(t, now);
+    if (!may_open(t, now) || !is_wave(owed, earned))
         return false;
     t->opened++;
     return true;
@@ -43,7 +58,7 @@ bool vm_thp_open_chunk(struct vm_thp *t, size_t used, size_t kept, uint64_t now)
 void vm_thp_note_cost(struct vm_thp *t, uint64_t ns, uint64_t now)
 {
     t->dear = ns > VM_THP_COST_MAX_NS ? t->dear + 1 : 0;
-    if (t->dear < VM_THP_COST_LOOKS)
+    if (t->dear < VM_THP_COST_LOOKS && ns <= VM_THP_COST_FAR * VM_THP_COST_MAX_NS)
         return;
     t->paused_until = now + (VM_THP_PAUSE_NS << vm_min(t->pauses, VM_THP_PAUSE_DOUBLINGS));
     t->pauses++;
@@ -79,4 +94,20 @@ bool vm_thp_open_extent(struct vm_thp *t, size_t bytes, uint64_t now)
         return false;
     t->turn = (t->turn + 1) % VM_THP_WITNESS_TURN;
     return t->turn != 0;
+}
+
+void vm_thp_note_return(struct vm_thp *t, size_t resident, size_t looked)
+{
+    t->looked += (uint32_t)looked;
+    t->resident += (uint32_t)resident;
+    if (t->looked >= 64 * VM_THP_RETURN_PAGES) {
+        t->looked /= 2;
+        t->resident /= 2;
+    }
+}
+
+bool vm_thp_map_wave(const struct vm_thp *t, size_t owed, size_t earned, uint64_t now)
+{
+    return now >= t->paused_until && is_wave(owed, earned) && t->looked >= VM_THP_RETURN_PAGES
+           && vm_thp_is_dense(t->resident, t->looked);
 }

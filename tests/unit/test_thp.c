@@ -88,6 +88,18 @@ static void dear_ones_pause_it_longer_each_time(void **state)
     }
 }
 
+static void one_that_is_far_too_dear_is_enough(void **state)
+{
+    (void)state;
+    struct vm_thp t = {0};
+
+    vm_thp_note_cost(&t, VM_THP_COST_FAR * VM_THP_COST_MAX_NS, T0);
+    assert_true(vm_thp_open_chunk(&t, USED, 0, T0));
+    vm_thp_note_cost(&t, VM_THP_COST_FAR * VM_THP_COST_MAX_NS + 1, T0);
+    assert_false(vm_thp_open_chunk(&t, USED, 0, T0 + VM_THP_PAUSE_NS - 1));
+    assert_true(vm_thp_open_chunk(&t, USED, 0, T0 + VM_THP_PAUSE_NS));
+}
+
 static void dense_extents_earn_them_for_the_next(void **state)
 {
     (void)state;
@@ -119,6 +131,44 @@ static void a_sparse_extent_doubles_what_is_needed(void **state)
         assert_true(vm_thp_open_extent(&t, VM_GIB, T0));
         t.turn = 0;
     }
+}
+
+static void a_wave_earns_them(void **state)
+{
+    (void)state;
+    struct vm_thp t = {0};
+
+    assert_false(vm_thp_open_wave(&t, VM_THP_WAVE_MIN - 1, 0, T0));
+    assert_true(vm_thp_open_wave(&t, VM_THP_WAVE_MIN, 0, T0));
+    assert_true(vm_thp_open_wave(&t, VM_THP_BYTES, VM_THP_WAVE_MIN, T0));
+    assert_false(vm_thp_open_wave(&t, VM_THP_BYTES - 1, VM_GIB, T0));
+    vm_thp_break_chunk(&t, T0);
+    assert_false(vm_thp_open_wave(&t, VM_GIB, 0, T0));
+    assert_true(vm_thp_open_wave(&t, VM_GIB, 0, T0 + VM_THP_FORGET_NS));
+    for (int i = 0; i < VM_THP_COST_LOOKS; i++)
+        vm_thp_note_cost(&t, VM_THP_COST_MAX_NS + 1, T0);
+    assert_false(vm_thp_open_wave(&t, VM_GIB, 0, T0 + VM_THP_PAUSE_NS - 1));
+    assert_true(vm_thp_open_wave(&t, VM_GIB, 0, T0 + VM_THP_FORGET_NS));
+}
+
+static void extents_of_a_wave_earn_them_when_those_before_were_dense(void **state)
+{
+    (void)state;
+    struct vm_thp t = {0};
+
+    vm_thp_note_return(&t, VM_THP_RETURN_PAGES - 1, VM_THP_RETURN_PAGES - 1);
+    assert_false(vm_thp_map_wave(&t, VM_GIB, 0, T0));
+    vm_thp_note_return(&t, 0, 1);
+    assert_true(vm_thp_map_wave(&t, VM_GIB, 0, T0));
+    assert_false(vm_thp_map_wave(&t, VM_THP_WAVE_MIN - 1, 0, T0));
+    vm_thp_note_return(&t, 0, VM_THP_RETURN_PAGES / 8);
+    assert_false(vm_thp_map_wave(&t, VM_GIB, 0, T0));
+    for (int i = 0; i < 1000; i++) /* it is forgotten */
+        vm_thp_note_return(&t, VM_THP_RETURN_PAGES, VM_THP_RETURN_PAGES);
+    assert_true(vm_thp_map_wave(&t, VM_GIB, 0, T0) && t.looked < 64 * VM_THP_RETURN_PAGES && t.resident <= t.looked);
+    for (int i = 0; i < VM_THP_COST_LOOKS; i++)
+        vm_thp_note_cost(&t, VM_THP_COST_MAX_NS + 1, T0);
+    assert_false(vm_thp_map_wave(&t, VM_GIB, 0, T0));
 }
 
 /* ---- The brk heap of 64 chunks, and what the kernel is told ---- */
@@ -156,7 +206,7 @@ static bool fake_setting(char *text, size_t room)
 }
 
 static uint64_t fake_now(void) { return T0; }
-static uint64_t fake_now_precise(void) { return fake.clock += fake.cost; }
+static uint64_t fake_cpu_time(void) { return fake.clock += fake.cost; }
 
 static void prepare(const char *setting, const char *option)
 {
@@ -168,7 +218,7 @@ static void prepare(const char *setting, const char *option)
     vm_os.huge = fake_huge;
     vm_os.thp_setting = fake_setting;
     vm_os.now = fake_now;
-    vm_os.now_precise = fake_now_precise;
+    vm_os.cpu_time = fake_cpu_time;
     vm_huge_start(option);
 }
 
@@ -182,6 +232,22 @@ CHILD_CASE(small_heaps_ask_nothing)
     CHECK(vm_huge_growth(chunk(3), 65536, VM_THP_HEAP_MIN - 1) == 65536);
     CHECK(fake.calls == 0 && fake.readings == 0);
     CHECK(vm_huge_growth(chunk(3) + 65536, 65536, VM_THP_HEAP_MIN) == VM_CHUNK_BYTES - 65536);
+}
+
+CHILD_CASE(waves_in_small_heaps)
+{
+    prepare("always [madvise] never\n", "");
+    CHECK(!vm_huge_open_wave(chunk(1), VM_THP_WAVE_MIN - 1, 0) && fake.calls == 0 && fake.readings == 0);
+    CHECK(vm_huge_open_wave(chunk(1), VM_THP_WAVE_MIN, 0) && fake.huge[1] && vm_huge_has(chunk(1)));
+    CHECK(!vm_huge_open_wave(vm_brk.base + vm_brk.size, VM_THP_WAVE_MIN, 0) && fake.calls == 1);
+    fake.refuse = true;
+    CHECK(!vm_huge_open_wave(chunk(2), VM_THP_WAVE_MIN, 0));
+}
+
+CHILD_CASE(waves_where_none_are_wanted)
+{
+    prepare("always [madvise] never\n", "never");
+    CHECK(!vm_huge_open_wave(chunk(1), VM_GIB, 0) && fake.calls == 0);
 }
 
 CHILD_CASE(earned_broken_up_and_earned_again)
@@ -413,6 +479,63 @@ CHILD_CASE(refused_advice_leaves_an_ordinary_extent)
     CHECK(e && !e->huge && e->zeroed && fake.calls == 1);
 }
 
+#define SOME 100 /* extents of a wave */
+static struct vm_extent *wave[SOME];
+
+static long any_resident(void *base, size_t bytes)
+{
+    CHECK((uintptr_t)base % vm_os.page_size == 0 && bytes <= VM_THP_BYTES);
+    return (long)(bytes / vm_os.page_size * fake.per_cent / 100);
+}
+
+/* 100 MiB come and go; of what comes again, the extents that got huge pages. */
+static unsigned huge_ones_of_second_wave(size_t per_cent)
+{
+    unsigned count = 0;
+
+    prepare("always [madvise] never\n", "");
+    vm_os.huge = extent_huge;
+    vm_os.resident = any_resident;
+    fake.per_cent = per_cent;
+    vm_extents_start();
+    for (unsigned i = 0; i < SOME; i++)
+        CHECK((wave[i] = vm_extent_alloc(VM_MIB, 1)) != NULL);
+    for (unsigned i = 0; i < SOME; i++)
+        vm_extent_free(wave[i * 7 % SOME]);
+    CHECK(fake.calls == 0 && vm_extent_check());
+    for (unsigned i = 0; i < SOME; i++) {
+        CHECK((wave[i] = vm_extent_alloc(VM_MIB, 1)) && vm_extent_check());
+        CHECK(!wave[i]->zeroed || *(unsigned char *)wave[i]->base == 0);
+        memset((void *)wave[i]->base, 1, 4096);
+        count += wave[i]->huge;
+    }
+    return count;
+}
+
+CHILD_CASE(a_second_wave_is_mapped_with_huge_pages)
+{
+    CHECK(huge_ones_of_second_wave(100) > SOME / 2);
+    CHECK(fake.calls > 0 && fake.calls <= SOME / 4 + 1 && fake.last_bytes % VM_THP_BYTES == 0);
+    size_t size = wave[50]->size;
+    CHECK(vm_extent_resize(wave[50], 2 * size, false) && wave[50]->size == 2 * size && vm_extent_check());
+    for (unsigned i = 0; i < SOME; i++)
+        vm_extent_free(wave[i * 7 % SOME]);
+    CHECK(vm_extent_check() && vm_extents_kept() >= SOME / 2 * VM_MIB);
+    vm_extents_trim();
+    CHECK(vm_extent_check() && vm_extents_kept() == 0);
+}
+
+CHILD_CASE(a_sparse_wave_is_not)
+{
+    CHECK(huge_ones_of_second_wave(50) == 0 && fake.calls == 0);
+}
+
+CHILD_CASE(a_wave_whose_huge_pages_are_dear_stops_at_once)
+{
+    fake.cost = 2 * VM_THP_COST_MAX_NS;
+    CHECK(huge_ones_of_second_wave(100) <= 8 && fake.calls <= 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,9 +543,14 @@ int main(void)
         cmocka_unit_test(a_large_and_dense_heap_earns_them),
         cmocka_unit_test(what_was_broken_up_soon_counts_against_them),
         cmocka_unit_test(dear_ones_pause_it_longer_each_time),
+        cmocka_unit_test(one_that_is_far_too_dear_is_enough),
         cmocka_unit_test(dense_extents_earn_them_for_the_next),
         cmocka_unit_test(a_sparse_extent_doubles_what_is_needed),
+        cmocka_unit_test(a_wave_earns_them),
+        cmocka_unit_test(extents_of_a_wave_earn_them_when_those_before_were_dense),
         CHILD_TEST(small_heaps_ask_nothing),
+        CHILD_TEST(waves_in_small_heaps),
+        CHILD_TEST(waves_where_none_are_wanted),
         CHILD_TEST(earned_broken_up_and_earned_again),
         CHILD_TEST(refused_advice_is_none),
         CHILD_TEST(other_zones_get_none),
@@ -438,6 +566,9 @@ int main(void)
         CHILD_TEST(huge_extents_mix_with_no_others),
         CHILD_TEST(extents_without_huge_pages),
         CHILD_TEST(refused_advice_leaves_an_ordinary_extent),
+        CHILD_TEST(a_second_wave_is_mapped_with_huge_pages),
+        CHILD_TEST(a_sparse_wave_is_not),
+        CHILD_TEST(a_wave_whose_huge_pages_are_dear_stops_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include "os/os.h"
 #include "page/zone.h"
+#include "reclaim/thp.h"
 #include "vm/mmu.h"
 
 #define BREAK_ROOM (2 * VM_GIB)
@@ -617,6 +618,85 @@ CHILD_CASE(limit_set_later)
     give(&r);
 }
 
+/* ---- Waves ---- */
+
+#define WAVE 1600 /* frames: 50 chunks */
+
+static struct {
+    unsigned advised; /* chunks for huge pages */
+    bool refuse;
+    uint64_t clock, cost; /* ns */
+} huge;
+
+static int fake_huge(void *base, size_t bytes, bool wanted)
+{
+    CHECK((uintptr_t)base % VM_CHUNK_BYTES == 0 && bytes == VM_CHUNK_BYTES);
+    huge.advised += wanted;
+    return huge.refuse ? -ENOMEM : 0;
+}
+
+static bool fake_setting(char *text, size_t room) { return snprintf(text, room, "always [madvise] never\n") > 0; }
+static uint64_t fake_cpu_time(void) { return huge.clock += huge.cost; }
+
+/* The first wave, after which next to nothing is kept. */
+static void make_wave(struct run *r)
+{
+    start(true, 0);
+    vm_os.huge = fake_huge;
+    vm_os.thp_setting = fake_setting;
+    vm_os.cpu_time = fake_cpu_time;
+    for (unsigned i = 0; i < WAVE; i++)
+        CHECK(take(&r[i], 1));
+    for (unsigned i = 0; i < WAVE; i++)
+        give(&r[i * 7 % WAVE]);
+    CHECK(stats().free_dirty <= 10 * VM_MIB && huge.advised == 0);
+}
+
+static struct run waves[WAVE];
+
+CHILD_CASE(the_second_wave_gets_whole_chunks_with_huge_pages)
+{
+    make_wave(waves);
+    for (unsigned i = 0; i < WAVE; i++) {
+        CHECK(take(&waves[i], 1));
+        CHECK(i / VM_CHUNK_FRAMES >= 10
+              || (huge.advised == i / VM_CHUNK_FRAMES + 1
+                  && waves[i].page->start == vm_align_down(waves[i].page->start, VM_CHUNK_BYTES)
+                                                 + i % VM_CHUNK_FRAMES * VM_FRAME_BYTES));
+    }
+    CHECKF(huge.advised >= WAVE / VM_CHUNK_FRAMES / 10 * 9, "%u chunks", huge.advised);
+    for (unsigned i = 0; i < WAVE; i++)
+        give(&waves[i * 7 % WAVE]);
+    CHECK(stats().free_dirty >= WAVE * VM_FRAME_BYTES); /* paid for once */
+}
+
+CHILD_CASE(the_second_wave_where_huge_pages_are_dear)
+{
+    make_wave(waves);
+    huge.cost = 2 * VM_THP_COST_MAX_NS;
+    for (unsigned i = 0; i < WAVE; i++)
+        CHECK(take(&waves[i], 1));
+    CHECK(huge.advised == VM_THP_COST_LOOKS);
+    for (unsigned i = 0; i < WAVE; i++)
+        give(&waves[i * 7 % WAVE]);
+}
+
+CHILD_CASE(the_second_wave_where_the_system_refuses)
+{
+    make_wave(waves);
+    huge.refuse = true;
+    for (unsigned i = 0; i < WAVE / 2; i++)
+        CHECK(take(&waves[i], 1));
+    CHECK(huge.advised > 0);
+    huge.refuse = false;
+    fake.refuse_purging = true;
+    for (unsigned i = WAVE / 2; i < WAVE; i++)
+        CHECK(take(&waves[i], 1));
+    fake.refuse_purging = false;
+    for (unsigned i = 0; i < WAVE; i++)
+        give(&waves[i * 7 % WAVE]);
+}
+
 CHILD_CASE(random_model)
 {
     static struct run r[400];
@@ -682,6 +762,9 @@ int main(void)
         CHILD_TEST(others_move_the_break_between),
         CHILD_TEST(others_move_the_break_down),
         CHILD_TEST(limited_address_space), CHILD_TEST(limit_set_later),
+        CHILD_TEST(the_second_wave_gets_whole_chunks_with_huge_pages),
+        CHILD_TEST(the_second_wave_where_huge_pages_are_dear),
+        CHILD_TEST(the_second_wave_where_the_system_refuses),
         CHILD_TEST(random_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
