@@ -49,9 +49,8 @@ struct vm_entries {
 struct vm_heap {
     struct vm_entries hit; /* read by the hit paths */
     struct vm_heap *real;  /* const: itself; of a front (instrumentation) the heap behind it; NULL of constants */
-    struct vm_entries
-        *tap; /* const: where calls are counted the true entries, those of fronts and constants: `hit`, which is
-                               empty; NULL where they are not */
+    /* const: where calls are counted the true entries (of fronts and constants: `hit`, which is empty), else NULL */
+    struct vm_entries *tap;
 
     /* Owner's, or the lock holder's while idle. */
     struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
@@ -70,8 +69,7 @@ struct vm_heap {
     struct vm_feed *feed;     /* owner's: its model of a TLB, once fed (report/tlb_feed.h) */
     uint8_t state;            /* enum vm_heap_state; under vm_heaps_lock */
     bool return_wanted;       /* the owner is asked to return what it can; set by any thread */
-    int64_t
-        sample_budget; /* owner's: bytes of free blocks that it may still refill with before a sample is due (count.h) */
+    int64_t sample_budget;    /* owner's: bytes to refill with before a sample is due (count.h) */
 
     /* Other threads'. */
     struct vm_block *inbox[VM_INBOXES] VM_ALIGNED(VM_CACHE_LINE); /* blocks freed by others, newest first */

@@ -86,12 +86,11 @@ struct peek_range {
     uint32_t capacity;   /* slab: blocks; the tail behind the last one is end - start - capacity * block_size */
     uint32_t carved;     /* slab: blocks ever given life; those above were never touched */
     uint32_t used;       /* slab: blocks handed out, or on their way home as a message */
-    uint64_t
-        absent; /* slab: bit i: unit i of its pages went back, and free blocks begin there; see peek_unit_bytes() */
-    uint8_t class_id; /* slab */
-    uint8_t state;    /* slab: enum vm_slab_state */
-    bool quiet;       /* slab: known to be kept though it may be empty */
-    bool zeroed;      /* extent: reads as zero (live: since it was handed out) */
+    uint64_t absent;     /* slab: bit i: unit i of its pages went back, free blocks begin there: peek_unit_bytes() */
+    uint8_t class_id;    /* slab */
+    uint8_t state;       /* slab: enum vm_slab_state */
+    bool quiet;          /* slab: known to be kept though it may be empty */
+    bool zeroed;         /* extent: reads as zero (live: since it was handed out) */
 };
 
 enum peek_heap_state { PEEK_HEAP_LIVE, PEEK_HEAP_IDLE, PEEK_HEAP_SHARED };
