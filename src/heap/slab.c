@@ -22,10 +22,12 @@
 #define QUIET_CUT 4
 
 /* Free units of a slab are looked for when at most this many blocks a page, and half of all, are out: with more, at
-   random places, hardly a page (e^-3 = 5 %) has none. */
+   random places, hardly a page (e^-3 = 5 %) has none.  A look goes through all free blocks, so the next one waits until
+   1/SPARSE_FREED as many have been freed.  Where that will never be, since so many lie on a page, the only look comes late:
+   one block out on two pages leaves most (e^-1/2 = 61 %) without any. */
 #define SPARSE_PER_PAGE 3
-#define SPARSE_STEP(n) ((n)*3 / 4) /* ... and again when so few of those are */
-#define UNITS 64                   /* bits of vm_page.absent */
+#define SPARSE_FREED 8
+#define UNITS 64 /* bits of vm_page.absent */
 
 /* A slab that serves another class: at least that part of its blocks is not out; looked at of each class. */
 #define LENDER_SHARE 16
@@ -221,6 +223,9 @@ static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
 static int sparse_from(const struct vm_page *slab)
 {
     size_t pages = slab->carved * slab->size / vm_os.page_size, n = vm_min(pages * SPARSE_PER_PAGE, slab->capacity / 2);
+
+    if ((slab->carved - n) / SPARSE_FREED >= n)
+        n = pages / 2;
     return n < vm_slab_out(slab) ? (int)n : 0;
 }
 
@@ -422,7 +427,8 @@ void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
     if (slab->state == VM_SLAB_FULL) {
         full_to_partial(h, slab);
     } else if (slab->bias > 0) {
-        set_bias(slab, SPARSE_STEP(slab->bias));
+        size_t out = (size_t)slab->bias, step = vm_max((slab->carved - out) / SPARSE_FREED, (size_t)1);
+        set_bias(slab, (int)(out - vm_min(out, step)));
         to_sparse(h, slab);
     }
     if (slab->held == 0) {
