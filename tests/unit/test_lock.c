@@ -225,7 +225,7 @@ CHILD_CASE(wake_is_passed_on)
 {
     CHECK(signal(SIGUSR1, wait_for_the_other) != SIG_ERR);
     /* Not under sanitizers: the thread sanitizer holds signals back until a call that it knows, and hung there now and then. */
-    for (unsigned i = 0; i < (UNIT_SANITIZED ? 0 : 300); i++) {
+    for (int i = 0; i < (UNIT_SANITIZED ? 0 : 300); i++) {
         pthread_t t[2];
         memset(&baton, 0, sizeof baton);
         vm_lock(&lock);
