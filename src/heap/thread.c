@@ -12,10 +12,9 @@
 #define ADOPT_LOOKS 8 /* idle heaps looked at for one slab; the list is rotated, so all get their turn */
 
 #define NONE ((struct vm_page *)&vm_slab_none)
-#define NO_ENTRIES \
-    { \
-        .direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = { [0 ... VM_CLASSES - 1] = NONE } \
-    }
+/* clang-format off */
+#define NO_ENTRIES {.direct = {[0 ... VM_DIRECT_SLOTS - 1] = NONE}, .current = {[0 ... VM_CLASSES - 1] = NONE}}
+/* clang-format on */
 
 const struct vm_block vm_block_end;
 const struct vm_page vm_slab_none = {.free = (struct vm_block *)&vm_block_end};

@@ -19,7 +19,7 @@
 
        state             in                     bias               at 0
        FULL              no list                capacity - wake    `wake` blocks came back: PARTIAL
-       CURRENT, PARTIAL  current[], partial[]   n > 0              few blocks are out: sparse; bias becomes 3/4 n
+       CURRENT, PARTIAL  current[], partial[]   n > 0              few blocks are out: sparse; bias falls, see slab.c
                                                 0                  the slab is empty: quiet
        quiet             and heap->quiet        -1                 never
 
