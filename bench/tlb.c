@@ -1,5 +1,5 @@
-/* Speed of the TLB model: references a second through vm_tlb_refs() for some streams and presets, least CPU time of 5 rounds.  Run by
-   hand:
+/* Speed of the TLB model: references a second through vm_tlb_refs() for some streams and presets, least CPU time of 5
+   rounds.  Run by hand:
      cc -O2 -Isrc -o /tmp/tlb bench/tlb.c src/vm/tlb.c src/vm/tlb_presets.c -lm && /tmp/tlb */
 #include <stdio.h>
 #include <stdlib.h>

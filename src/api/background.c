@@ -1,7 +1,8 @@
 /* The background thread.  It is made at the first slow path of an allocation that finds MAKE_FROM bytes in use or kept:
    a program that never has so much never gets it.  While something is kept it looks twice in a decay time (src/reclaim/
-   policy.h), and at the system's account of how long tasks waited for memory, and rests between; when nothing is kept it sleeps without a tick until src/page rouses it.  It takes locks as
-   every thread does and holds none while it sleeps; all signals but libc's own are blocked in it.
+   policy.h), and at the system's account of how long tasks waited for memory, and rests between; when nothing is kept
+   it sleeps without a tick until src/page rouses it.  It takes locks as every thread does and holds none while it
+   sleeps; all signals but libc's own are blocked in it.
 
    The process must end as if the thread was not there: it is detached, exit() does not wait for it, and when the main
    thread leaves by pthread_exit() it ends for good, so that the last thread of the program is the last of the process.
@@ -40,8 +41,8 @@ enum { OFF, NOT_READY, WANTED, BEING_MADE, RUNNING };
 size_t vm_background_from = SIZE_MAX;
 static uint32_t state;
 static bool refused; /* once, and said so; by the thread that says BEING_MADE */
-static struct vm_lock at_work = VM_LOCK_INIT(
-    VM_RANK_START);   /* what vm_background_hold() takes; before every other lock */
+/* What vm_background_hold() takes; before every other lock. */
+static struct vm_lock at_work = VM_LOCK_INIT(VM_RANK_START);
 static pid_t process; /* whose thread it is, or will be: a child of vfork has our memory, but is another */
 
 static bool kept_something(void)

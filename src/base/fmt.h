@@ -1,4 +1,5 @@
-/* Formatting into a caller's buffer, and reading numbers, without allocation, locale or stdio: usable inside malloc and signal handlers. */
+/* Formatting into a caller's buffer, and reading numbers, without allocation, locale or stdio: usable inside malloc and
+   signal handlers. */
 #ifndef VM_FMT_H
 #define VM_FMT_H
 

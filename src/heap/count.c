@@ -257,8 +257,8 @@ static void write_sample(const struct census *c, const struct vm_frames_stats *f
     VM_STORE(&p->samples, p->samples + 1);
 }
 
-/* The walk is made under the heap's lock, if there is one, so that a signal handler that allocates meanwhile does not wait for the
-   frames' lock, which this very thread has. */
+/* The walk is made under the heap's lock, if there is one, so that a signal handler that allocates meanwhile does not
+   wait for the frames' lock, which this very thread has. */
 void vm_counts_sample(void)
 {
     struct vm_heap *h = vm_tls->real;

@@ -89,8 +89,8 @@ void vm_os_append(int fd, const char *text, size_t bytes);
 /* Writes the text to stderr and ends the process with status 1, by system calls alone: works where libc's functions do not. */
 _Noreturn void vm_os_end(const char *text, size_t bytes);
 
-/* A descriptor to read a file, or to append to one, which is made where it is not there; -1.  Bytes read at an offset (fewer only at the end), or
-   -errno. */
+/* A descriptor to read a file, or to append to one, which is made where it is not there; -1.  Bytes read at an offset
+   (fewer only at the end), or -errno. */
 int vm_os_open_read(const char *path);
 int vm_os_open_append(const char *path);
 long vm_os_read_at(int fd, void *to, size_t bytes, uint64_t offset);

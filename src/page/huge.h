@@ -28,7 +28,8 @@ void vm_huge_touch(uintptr_t address);
 /* The same for one that serves a wave: see reclaim/thp.h. */
 bool vm_huge_open_wave(uintptr_t chunk, size_t owed, size_t earned);
 
-/* Nanoseconds of processor time that the first write to an address, of what is there already, a zero byte, takes; without a lock. */
+/* Nanoseconds of processor time that the first write to an address, of what is there already, a zero byte, takes;
+   without a lock. */
 uint64_t vm_huge_time_touch(uintptr_t address);
 
 /* Does the chunk at the address have a huge page, so that all of it is resident once a byte of it is? */

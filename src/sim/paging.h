@@ -128,9 +128,10 @@ vm_sim_pte *vm_sim_pt_find(const struct vm_sim_pt *pt, struct vm_sim_linear a, u
    frame does not fit the mode's entry), -EINVAL (no leaves at this level, misaligned frame, not canonical). */
 int vm_sim_pt_set(struct vm_sim_pt *pt, struct vm_sim_linear a, unsigned level, vm_sim_pte entry);
 
-/* Calls f for every non-zero leaf entry (present or swap) of these tables (not the kernel's) whose page touches
-   [from, to), in order; to = 0 is the end of the address space.  f may change bits of the entry, not remove it or make a
-   present one a swap entry (vm_sim_pt_set does that, after the loop); it ends the loop by returning a value other than 0, which is returned. */
+/* Calls f for every non-zero leaf entry (present or swap) of these tables (not the kernel's) whose page touches [from,
+   to), in order; to = 0 is the end of the address space.  f may change bits of the entry, not remove it or make a
+   present one a swap entry (vm_sim_pt_set does that, after the loop); it ends the loop by returning a value other than
+   0, which is returned. */
 int vm_sim_pt_each(const struct vm_sim_pt *pt, struct vm_sim_linear from, struct vm_sim_linear to,
                    int (*f)(void *ctx, struct vm_sim_linear page, unsigned level, vm_sim_pte *entry), void *ctx);
 

@@ -36,8 +36,9 @@ void vm_pgtab_give(struct vm_pgtab *t, struct vm_table *table);
 /* How many tables mapping [base, base + bytes) needs now. */
 unsigned vm_pgtab_need(const struct vm_pgtab *t, uintptr_t base, size_t bytes);
 
-/* A range must not cross 2^48 (no mapping of the kernel's does).  Maps every page of [base, base + bytes) (4 KiB multiples) to the leaf, with the largest entries that fit; pages
-   mapped before change their leaf.  Needs vm_pgtab_need() spare tables; cannot fail then. */
+/* A range must not cross 2^48 (no mapping of the kernel's does).  Maps every page of [base, base + bytes) (4 KiB
+   multiples) to the leaf, with the largest entries that fit; pages mapped before change their leaf.  Needs
+   vm_pgtab_need() spare tables; cannot fail then. */
 void vm_pgtab_map(struct vm_pgtab *t, uintptr_t base, size_t bytes, vm_pte leaf);
 
 /* Unmaps every page of the range; tables that become empty return to the spares.  A range must not cut a 2 MiB or
