@@ -10,16 +10,14 @@
 static unsigned utf8_length(const unsigned char *p)
 {
     unsigned length = *p < 0x80 ? 1 : *p < 0xc2 ? 0 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : *p < 0xf5 ? 4 : 0;
-    unsigned char low = *p == 0xe0   ? 0xa0
-                        : *p == 0xf0 ? 0x90
-                                     : 0x80,
-                  high = *p == 0xed   ? 0x9f
-                         : *p == 0xf4 ? 0x8f
-                                      : 0xbf;
 
-    for (unsigned i = 1; i < length; i++, low = 0x80, high = 0xbf)
-        if (p[i] < low || p[i] > high)
+    for (unsigned i = 1; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80)
             return 0;
+    if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xf0 && p[1] < 0x90)) /* too long */
+        return 0;
+    if ((*p == 0xed && p[1] > 0x9f) || (*p == 0xf4 && p[1] > 0x8f)) /* a surrogate; beyond all */
+        return 0;
     return length;
 }
 
