@@ -328,6 +328,8 @@ void vm_fidelity_start(const char *path)
     }
     vm_os_close(fd);
     report = path;
+    /* Not by vm_huge_system(): once that was asked, small heaps mind huge pages too (page/huge.c), and a check is to see
+       the heap as it is without it. */
     always_huge = vm_os.thp_setting(setting, sizeof setting) && vm_thp_system_of(setting) == VM_THP_SYSTEM_ALWAYS;
     vm_fidelity_on = true;
 }
