@@ -22,8 +22,8 @@
 /* clang-format off */
 static VM_FACTS page_facts[] = {
     VM_FACT_STRUCT(page, struct vm_page),
-    PAGE(free), PAGE(held), PAGE(state), PAGE(bias), PAGE(aside_bytes), PAGE(absent), PAGE(resident), PAGE(carved), PAGE(owner), PAGE(role),
-    PAGE(class_id), PAGE(tail), PAGE(frames), PAGE(size), PAGE(capacity), PAGE(start), PAGE(zone),
+    PAGE(free), PAGE(held), PAGE(state), PAGE(bias), PAGE(aside_bytes), PAGE(absent), PAGE(resident), PAGE(carved),
+    PAGE(owner), PAGE(role), PAGE(class_id), PAGE(tail), PAGE(frames), PAGE(size), PAGE(capacity), PAGE(start), PAGE(zone),
     VM_FACT_STRUCT(zone, struct vm_zone),
     ZONE(base), ZONE(span), ZONE(map), ZONE(chunks), ZONE(next), ZONE(top), ZONE(ready),
     VM_FACT_STRUCT(extent, struct vm_extent),

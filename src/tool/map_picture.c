@@ -109,11 +109,11 @@ void blocks_svg(FILE *out, const struct blocks *b, const char *title, unsigned w
 
     for (size_t i = 0; i < b->count; i++)
         rows += new_row(b, i, width);
-    fprintf(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%zu\" "
-        "font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"10\" y=\"16\" font-size=\"13\">",
-        LEFT + columns * CELL_WIDTH + 10, TOP + rows * ROW + 10);
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%zu\" "
+            "font-family=\"sans-serif\" font-size=\"11\">\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n<text x=\"10\" y=\"16\" font-size=\"13\">",
+            LEFT + columns * CELL_WIDTH + 10, TOP + rows * ROW + 10);
     put_escaped(out, title);
     fputs("</text>\n", out);
     put_legend(out);

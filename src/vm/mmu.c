@@ -147,8 +147,8 @@ void vm_mmu_page_carved(uintptr_t first, size_t blocks, size_t size)
     bool entered = enter();
 
     change(first, blocks * size, effect[VM_MMU_OUT]);
-    if (size
-        <= (size_t)1 << VM_PAGE_SHIFT) /* up to where the last one starts: its rest, on one page more, is not written */
+    /* Up to where the last one starts: its rest, on one page more, is not written. */
+    if (size <= (size_t)1 << VM_PAGE_SHIFT)
         change(first, (blocks - 1) * size + 1, effect[VM_MMU_TOUCHED]);
     else
         for (size_t i = 0; i < blocks; i++)
