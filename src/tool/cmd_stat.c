@@ -64,22 +64,22 @@ struct stats {
 
 /* ---- Reading ---- */
 
+static void name_process(struct process *p, const char *command, size_t length)
+{
+    snprintf(p->command, sizeof p->command, "%.*s", (int)length, command);
+    procfs_make_printable(p->command, PROCFS_ASCII);
+}
+
 static void read_process(pid_t pid, struct process *p)
 {
-    char path[64], text[1024];
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *in = fopen(path, "re");
-    size_t n = in ? fread(text, 1, sizeof text - 1, in) : 0;
-    if (in)
-        fclose(in);
-    text[n] = '\0';
-    char *open = strchr(text, '('), *close = strrchr(text, ')');
-    if (!open || !close || close < open)
-        return;
-    snprintf(p->command, sizeof p->command, "%.*s", (int)(close - open - 1), open + 1);
+    char line[PROCFS_STAT_ROOM];
+    const char *fields = procfs_read_stat(pid, line), *open = fields ? strchr(line, '(') : NULL;
     long pages;
-    p->known = sscanf(close + 1,
+
+    if (!open || open >= fields)
+        return;
+    name_process(p, open + 1, (size_t)(fields - open) - 2);
+    p->known = sscanf(fields,
                       " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64
                       " %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u %*u %ld",
                       &p->minor_faults, &p->major_faults, &pages)
@@ -131,10 +131,9 @@ static bool read_heap(const char *what, struct stat *st, char *error)
         st->moved = s->moved;
         st->odd = s->odd;
         if (p->core)
-            snprintf(st->process.command, sizeof st->process.command, "%s", peek_core_command(p->core));
+            name_process(&st->process, peek_core_command(p->core), strlen(peek_core_command(p->core)));
         else
             read_process(p->task, &st->process);
-        procfs_make_printable(st->process.command, PROCFS_ASCII);
     }
     peek_snapshot_free(s);
     peek_close(p);
@@ -160,7 +159,6 @@ static bool read_shared(pid_t pid, struct stat *st, char error[SHARED_ERROR_MAX]
     st->f = page.figures;
     memcpy(st->version, page.version, sizeof st->version);
     read_process(pid, &st->process);
-    procfs_make_printable(st->process.command, PROCFS_ASCII);
     return true;
 }
 

@@ -2,7 +2,6 @@
    there is checked before it is believed. */
 #include "tool/peek.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -15,6 +14,7 @@
 #include "report/block.h"
 #include "tool/grow.h"
 #include "tool/peek_core.h"
+#include "tool/procfs.h"
 
 #define SCAN_BYTES ((size_t)1 << 20) /* read at a time when looking for the block */
 #define SCAN_OVERLAP 4096            /* a block may lie across the end of what is read at once */
@@ -24,7 +24,6 @@
 #define BLOCKS_MAX 16 /* copies of the library in one process */
 #define LOOKS 4       /* at a process that executes another program meanwhile */
 #define PAUSE 2000    /* microseconds between them */
-#define EXITING 4     /* PF_EXITING of the kernel's include/linux/sched.h, see proc(5) */
 
 /* ---- Bytes ---- */
 
@@ -177,44 +176,6 @@ const char *peek_not_allowed(pid_t pid)
 
 static const char ended[] = "the process has ended";
 
-bool peek_has_ended(pid_t task)
-{
-    char path[64], state = 'X';
-    unsigned flags = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)task);
-    FILE *in = fopen(path, "re");
-    if (!in)
-        return errno == ENOENT || errno == ESRCH;
-    char line[1024];
-    size_t n = fread(line, 1, sizeof line - 1, in);
-    fclose(in);
-    line[n] = '\0';
-    const char *name_end = strrchr(line, ')'); /* a name may hold brackets */
-    if (name_end)
-        sscanf(name_end + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags);
-    return state == 'Z' || state == 'X' || (flags & EXITING);
-}
-
-/* A process whose first thread has ended is a zombie with threads that live, and only these have its memory. */
-static pid_t living_task(pid_t pid)
-{
-    char path[64];
-    struct dirent *entry;
-    pid_t found = pid;
-
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    DIR *tasks = peek_has_ended(pid) ? opendir(path) : NULL;
-    while (tasks && found == pid && (entry = readdir(tasks))) {
-        pid_t task = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (task > 0 && !peek_has_ended(task))
-            found = task;
-    }
-    if (tasks)
-        closedir(tasks);
-    return found;
-}
-
 /* Looks through the writable private mappings of files: the .data of programs and libraries. */
 static bool search_process(struct peek *p, struct search *s, char *error)
 {
@@ -326,8 +287,8 @@ static bool open_process(struct peek *p, char *error)
     struct search s = {.changed = true};
     bool was_there = kill(p->pid, 0) == 0 || errno == EPERM, was_ended, good = false;
 
-    p->task = living_task(p->pid);
-    was_ended = peek_has_ended(p->task);
+    p->task = procfs_living_task(p->pid);
+    was_ended = procfs_has_ended(p->task);
 
     for (int i = 0; i < LOOKS && s.changed && !good; i++) {
         if (i > 0)
@@ -337,7 +298,7 @@ static bool open_process(struct peek *p, char *error)
         p->facts = 0;
         good = look_at_process(p, &s, error);
     }
-    if (!good && was_there && peek_has_ended(p->task))
+    if (!good && was_there && procfs_has_ended(p->task))
         return cannot(p, error, was_ended ? "has ended: it is a zombie" : ended);
     return good;
 }

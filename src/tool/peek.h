@@ -38,9 +38,6 @@ void peek_close(struct peek *p);
 /* Why the process may not be looked at, for messages. */
 const char *peek_not_allowed(pid_t pid);
 
-/* There is no such task (any more), or it is a zombie or about to be one. */
-bool peek_has_ended(pid_t task);
-
 /* All of [address, address + bytes) or false. */
 bool peek_read(const struct peek *p, uint64_t address, void *to, size_t bytes);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tool/grow.h"
+#include "tool/procfs.h"
 
 #define TRIES 4
 #define CHUNKS_MAX ((size_t)1 << 22) /* of metadata */
@@ -596,7 +597,7 @@ struct peek_snapshot *peek_snapshot(const struct peek *p, char error[PEEK_ERROR_
         free(t.copy);
         again = !t.failed && !p->core && (s->moved || s->odd > 0);
     }
-    if (!p->core && peek_has_ended(p->task))
+    if (!p->core && procfs_has_ended(p->task))
         t.failed = "the process has ended";
     if (!t.failed)
         return s;

@@ -15,6 +15,7 @@
 #include "tool/grow.h"
 
 #define PATH_ROOM 128
+#define EXITING 4 /* PF_EXITING of the kernel's include/linux/sched.h, see proc(5) */
 
 static FILE *open_file(pid_t pid, const char *name)
 {
@@ -221,7 +222,7 @@ int procfs_read_totals(pid_t pid, struct procfs_totals *t)
 
 /* ---- Threads and children ---- */
 
-/* Calls f for each number that names an entry of the folder. */
+/* Calls f for each number that names an entry of the folder, until it returns other than 0. */
 static int each_number(const char *path, int (*f)(pid_t number, void *arg), void *arg)
 {
     DIR *d = opendir(path);
@@ -238,6 +239,50 @@ static int each_number(const char *path, int (*f)(pid_t number, void *arg), void
     }
     closedir(d);
     return error;
+}
+
+const char *procfs_read_stat(pid_t task, char line[PROCFS_STAT_ROOM])
+{
+    FILE *in = open_file(task, "stat");
+
+    if (!in)
+        return NULL;
+    line[fread(line, 1, PROCFS_STAT_ROOM - 1, in)] = '\0';
+    fclose(in);
+    const char *name_end = strrchr(line, ')');
+    if (!name_end)
+        errno = ESRCH; /* it ended after the file was opened */
+    return name_end ? name_end + 1 : NULL;
+}
+
+bool procfs_has_ended(pid_t task)
+{
+    char line[PROCFS_STAT_ROOM], state = 'X';
+    const char *fields = procfs_read_stat(task, line);
+    unsigned flags = 0;
+
+    if (!fields)
+        return errno == ENOENT || errno == ESRCH;
+    sscanf(fields, " %c %*d %*d %*d %*d %*d %u", &state, &flags);
+    return state == 'Z' || state == 'X' || (flags & EXITING);
+}
+
+static int take_living(pid_t task, void *found)
+{
+    if (procfs_has_ended(task))
+        return 0;
+    *(pid_t *)found = task;
+    return 1;
+}
+
+pid_t procfs_living_task(pid_t pid)
+{
+    char path[PATH_ROOM];
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    if (procfs_has_ended(pid))
+        each_number(path, take_living, &pid);
+    return pid;
 }
 
 struct numbers {
@@ -295,22 +340,14 @@ int procfs_stack_pointers(pid_t pid, uint64_t **sp, size_t *count)
     return error;
 }
 
-/* The parent as /proc/PID/stat has it, behind the name in brackets; -1 when it is not to be had. */
+/* As /proc/PID/stat has it; -1 when it is not to be had. */
 static pid_t parent_of(pid_t pid)
 {
-    char line[512];
-    FILE *in = open_file(pid, "stat");
+    char line[PROCFS_STAT_ROOM];
+    const char *fields = procfs_read_stat(pid, line);
     int parent = -1;
 
-    if (!in)
-        return -1;
-    size_t length = fread(line, 1, sizeof line - 1, in);
-    fclose(in);
-    line[length] = '\0';
-    char *name_end = strrchr(line, ')');
-    if (!name_end || sscanf(name_end + 1, " %*c %d", &parent) != 1)
-        return -1;
-    return parent;
+    return fields && sscanf(fields, " %*c %d", &parent) == 1 ? parent : -1;
 }
 
 /* What exec changes: where the program lies. */

@@ -1,6 +1,6 @@
-/* What /proc/PID says of a process's memory: mappings with the figures of smaps, totals, threads' stacks, children, and
-   pages one by one from pagemap.  Needs no help from the process, only the permission to read these files (the same
-   user's, or root).  All sizes in bytes.  Functions return 0 or -errno; used by rss, map and tlb. */
+/* What /proc/PID says of a process: whether it lives, its memory: mappings with the figures of smaps, totals, threads' stacks,
+   children, and pages one by one from pagemap.  Needs no help from the process, only the permission to read these files (the
+   same user's, or root).  All sizes in bytes.  Functions return 0 or -errno; used by stat, where, rss, map and tlb. */
 #ifndef TOOL_PROCFS_H
 #define TOOL_PROCFS_H
 
@@ -46,6 +46,20 @@ VM_INLINE void procfs_make_printable(char *text, unsigned char last)
 }
 #define PROCFS_ASCII 0x7e
 #define PROCFS_ANY 0xff
+
+/* ---- The process ---- */
+
+#define PROCFS_STAT_ROOM 1024
+
+/* Reads /proc/TASK/stat into the line; what stands behind the name, which is in brackets and may hold some.  NULL and
+   errno when it cannot be read. */
+const char *procfs_read_stat(pid_t task, char line[PROCFS_STAT_ROOM]);
+
+/* There is no such task (any more), or it is a zombie or about to be one. */
+bool procfs_has_ended(pid_t task);
+
+/* The process, or when its first thread has ended, and is a zombie, another thread: only that has its memory. */
+pid_t procfs_living_task(pid_t pid);
 
 struct procfs_totals {
     uint64_t rss;        /* smaps_rollup: counted by walking the pages */

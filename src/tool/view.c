@@ -490,7 +490,7 @@ int view_failed(const char *command, pid_t pid, int error)
     bool is_forbidden = error == -EACCES || error == -EPERM;
 
     return tool_failed(command, "%d: %s", (int)pid,
-                       peek_has_ended(pid) ? "the process has ended"
-                       : is_forbidden      ? peek_not_allowed(pid)
-                                           : strerror(-error));
+                       procfs_has_ended(pid) ? "the process has ended"
+                       : is_forbidden        ? peek_not_allowed(pid)
+                                             : strerror(-error));
 }
