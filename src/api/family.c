@@ -124,10 +124,25 @@ static VM_NOINLINE void free_slow(void *p, const char *call)
     errno = saved;
 }
 
-VM_NOINLINE void vm_api_free(void *p, const char *call)
+static VM_NOINLINE void free_missed(void *p, const char *call)
 {
     if (!VM_INSTRUMENT || VM_LIKELY(!VM_LOAD(&vm_feed_on)) || !vm_api_free_fed(p))
         free_slow(p, call);
+}
+
+VM_NOINLINE void vm_api_free(void *p, const char *call)
+{
+    struct vm_page *slab;
+
+    switch (vm_free_tail_hit(p, &slab)) {
+    case VM_FREE_DONE: return;
+    case VM_FREE_FOREIGN: /* which, where every block is told, a front makes of every block */
+        if (VM_LIKELY(!vm_may_be_sealed(p)) && VM_LIKELY(vm_free_foreign_hit(slab, p)))
+            return;
+        break;
+    default: break;
+    }
+    free_missed(p, call);
 }
 
 VM_EXPORT void *VM_API(malloc)(size_t n)

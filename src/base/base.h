@@ -64,7 +64,7 @@ VM_INLINE size_t vm_align_up(size_t n, size_t to) { return (n + to - 1) & ~(to -
 VM_INLINE size_t vm_align_down(size_t n, size_t to) { return n & ~(to - 1); }
 
 /* Floor of log2; n > 0. */
-VM_INLINE unsigned vm_log2(size_t n) { return 63 - (unsigned)__builtin_clzl(n); }
+VM_INLINE unsigned vm_log2(size_t n) { return 63 ^ (unsigned)__builtin_clzl(n); }
 
 VM_INLINE size_t vm_min(size_t a, size_t b) { return a < b ? a : b; }
 VM_INLINE size_t vm_max(size_t a, size_t b) { return a > b ? a : b; }

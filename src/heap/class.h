@@ -28,13 +28,24 @@ VM_INLINE unsigned vm_class_of(size_t n)
 {
     if (n <= VM_LINEAR_MAX)
         return (unsigned)((n + VM_BLOCK_MIN - 1 + !n) / VM_BLOCK_MIN);
-    unsigned log = vm_log2(n - 1);
-    return VM_LINEAR_IDS + 1 + ((log - 8) << VM_STEPS_LOG2) + (((n - 1) >> (log - VM_STEPS_LOG2)) & 7);
+    unsigned log = vm_log2(n - 1); /* 8 at least; shifted, the number has its topmost bit and the three below it */
+    return VM_LINEAR_IDS + 1 + ((log - 9) << VM_STEPS_LOG2) + (unsigned)((n - 1) >> (log - VM_STEPS_LOG2));
 }
 
 /* The smallest class that holds n bytes with every block a multiple of align (a power of two); 0 when none does, or n is
    no small request. */
 unsigned vm_class_of_aligned(size_t n, size_t align);
+
+/* Fast: the same, at once where the smallest class that holds n bytes will do. */
+VM_INLINE unsigned vm_class_of_aligned_hit(size_t n, size_t align)
+{
+    if (VM_LIKELY(n < VM_SMALL_LIMIT)) {
+        unsigned id = vm_class_of(n);
+        if (VM_LIKELY(((vm_classes[id].size | VM_SLAB_ALIGN_MAX) & (align - 1)) == 0)) /* no larger alignment passes */
+            return id;
+    }
+    return vm_class_of_aligned(n, align);
+}
 
 /* The class that serves n bytes at a multiple of align; 0: it is for an extent. */
 VM_INLINE unsigned vm_class_for(size_t n, size_t align)

@@ -185,12 +185,8 @@ static struct vm_page *slab_of_live(const void *p, const char *call, bool freein
 
     if (!page)
         return NULL;
-    if (VM_LIKELY(vm_block_index(VM_LOAD(&page->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1)) < VM_LOAD(&page->carved)
-                  && !vm_may_be_sealed(p)))
-        return page;
-    struct vm_page *slab = page - VM_LOAD(&page->tail);
-    size_t offset = (uintptr_t)p - slab->start, carved = VM_LOAD(&slab->carved);
-    if (carved == 0 || offset % slab->size != 0 || offset / slab->size >= carved || vm_is_sealed(p))
+    struct vm_page *slab = vm_slab_of_frame(page);
+    if (VM_UNLIKELY(!vm_slab_has_block(slab, p) || (vm_may_be_sealed(p) && vm_is_sealed(p))))
         vm_misuse(p, call, freeing);
     return slab;
 }

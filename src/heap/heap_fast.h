@@ -39,7 +39,7 @@ VM_INLINE void *vm_slab_hit(struct vm_page *slab)
 /* Fast: align is a power of two.  Class 0, for what no slab serves, always misses. */
 VM_INLINE void *vm_aligned_hit(size_t n, size_t align)
 {
-    return vm_slab_hit(vm_tls->hit.current[vm_class_of_aligned(n, align)]);
+    return vm_slab_hit(vm_tls->hit.current[vm_class_of_aligned_hit(n, align)]);
 }
 
 VM_INLINE void *vm_malloc_hit(size_t n) { return vm_slab_hit(vm_slab_for(vm_tls, n)); }
@@ -81,20 +81,9 @@ VM_INLINE void vm_slab_push(struct vm_page *slab, struct vm_block *b)
 /* Fast: what is to be done with a pointer that is freed. */
 enum vm_free_verdict { VM_FREE_DONE, VM_FREE_FOREIGN, VM_FREE_MISS };
 
-/* Fast: a block of a slab in the brk heap with no sign of misuse, this thread's: done; another's: *slab_out is its slab,
-   the seal not looked at yet; anything else is a miss. */
-VM_INLINE enum vm_free_verdict vm_free_hit(void *p, struct vm_page **slab_out)
+/* Fast: b, where a block of the slab begins. */
+VM_INLINE enum vm_free_verdict vm_free_in_slab(struct vm_page *slab, struct vm_block *b)
 {
-    uintptr_t offset = (uintptr_t)p - vm_brk.base;
-    struct vm_block *b = p;
-
-    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
-        return VM_FREE_MISS;
-    struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
-    if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1))
-                    >= VM_PEEK(&slab->carved)))
-        return VM_FREE_MISS;
-    *slab_out = slab;
     if (VM_UNLIKELY(VM_PEEK(&slab->owner) != vm_tls))
         return VM_FREE_FOREIGN;
     if (VM_UNLIKELY(vm_may_be_sealed(b)))
@@ -103,6 +92,36 @@ VM_INLINE enum vm_free_verdict vm_free_hit(void *p, struct vm_page **slab_out)
     if (VM_UNLIKELY(--slab->held == 0))
         vm_heap_slab_event(slab);
     return VM_FREE_DONE;
+}
+
+/* Fast: a block of a slab in the brk heap with no sign of misuse, this thread's: done; another's: *slab_out is its slab,
+   the seal not looked at yet; anything else is a miss, also a block that begins beyond its slab's first frame. */
+VM_INLINE enum vm_free_verdict vm_free_hit(void *p, struct vm_page **slab_out)
+{
+    uintptr_t offset = (uintptr_t)p - vm_brk.base;
+
+    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
+        return VM_FREE_MISS;
+    struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
+    if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1))
+                    >= VM_PEEK(&slab->carved)))
+        return VM_FREE_MISS;
+    *slab_out = slab;
+    return vm_free_in_slab(slab, p);
+}
+
+/* Fast, after a miss: the same for a block that begins in any frame of its slab. */
+VM_INLINE enum vm_free_verdict vm_free_tail_hit(void *p, struct vm_page **slab_out)
+{
+    uintptr_t offset = (uintptr_t)p - vm_brk.base;
+
+    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
+        return VM_FREE_MISS;
+    struct vm_page *slab = vm_slab_of_frame(&vm_brk.map[offset >> VM_FRAME_SHIFT]);
+    if (VM_UNLIKELY(!vm_slab_has_block(slab, p)))
+        return VM_FREE_MISS;
+    *slab_out = slab;
+    return vm_free_in_slab(slab, p);
 }
 
 /* Fast: puts another thread's block, which is not sealed, into the outbox for its owner; false when that box is not

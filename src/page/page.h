@@ -64,7 +64,7 @@ struct vm_block {
 enum vm_page_role {
     VM_PAGE_FREE, /* all zero: also what a frame that is not ours looks like */
     VM_PAGE_SLAB, /* first frame of a slab */
-    VM_PAGE_TAIL, /* another frame of a slab: carved 0 sends every free to the slow path */
+    VM_PAGE_TAIL, /* another frame of a slab: carved 0 makes every free miss, see vm_free_tail_hit() */
 };
 
 enum vm_slab_state { VM_SLAB_CURRENT, VM_SLAB_PARTIAL, VM_SLAB_FULL };
@@ -142,19 +142,28 @@ VM_INLINE void vm_block_seal(struct vm_block *b, struct vm_block *next)
     b->seal = vm_seal(b, next);
 }
 
-/* The index of the block that starts at an offset (< 64 KiB) of a slab's first frame; for an offset where none starts,
-   a number of at least 2^16, more than any slab has blocks.  One multiplication and a rotation by a constant:
+/* The index of the block that starts at an offset of a slab; for an offset where none starts, a number that no block of the
+   slab has.  One multiplication and a rotation by a constant:
 
    let the size be d = 2^k * o with o odd, and magic = 2^(48-k) * (the inverse of o modulo 2^(16+k)).  Then
    offset * magic mod 2^64 = 2^(48-k) * w with w = offset / o in the ring of integers modulo 2^(16+k).  As dividing by o
-   is a bijection there, w = 2^k * q just when offset = q * d (q * d < 2^16 + d never wraps), so the product is q * 2^48:
-   rotated by 16 it is q.  For every other offset w is no multiple of 2^k below 2^(16+k), or one whose q is none of the
-   slab's: rotated, the former leaves bits above the 16 lowest, the latter a q >= capacity.
-   tests/unit/test_class.c tries every offset of every class. */
+   is a bijection there, w = 2^k * q just when offset = q * d (q * d, of a block of the slab, never wraps: slabs longer than a
+   frame have k >= 10), so the product is q * 2^48: rotated by 16 it is q.  For every other offset w is no multiple of 2^k
+   below 2^(16+k), or one whose q is none of the slab's: rotated, the former leaves bits above the 16 lowest, the latter a
+   q >= capacity.  tests/unit/test_class.c tries every offset of every class. */
 VM_INLINE uint64_t vm_block_index(uint64_t magic, uint64_t offset)
 {
     uint64_t product = offset * magic;
     return product << 16 | product >> 48;
+}
+
+/* The slab that a frame belongs to: the frame itself when it belongs to none, and then it has no blocks. */
+VM_INLINE struct vm_page *vm_slab_of_frame(struct vm_page *page) { return page - VM_PEEK(&page->tail); }
+
+/* Does a block that has life start at the address, which lies in a frame of the slab? */
+VM_INLINE bool vm_slab_has_block(const struct vm_page *slab, const void *p)
+{
+    return vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p - VM_PEEK(&slab->start)) < VM_PEEK(&slab->carved);
 }
 
 #endif

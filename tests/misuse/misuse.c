@@ -616,7 +616,7 @@ static const struct kind remote_kinds[] = {
 	KIND(b_twice), KIND(b_then_a), KIND(b_alive_then_a), KIND(a_then_b), KIND(b_then_c),
 	KIND(of_ended_thread), KIND(interior_by_b),
 };
-static const size_t remote_sizes[] = { 32, 1000, 20000, 200000 };
+static const size_t remote_sizes[] = { 32, 1000, 20000, 100000, 200000 };
 static const enum call remote_calls[] = { FREE, REALLOC, USABLE, DELETE };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))

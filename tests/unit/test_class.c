@@ -61,6 +61,9 @@ static void aligned_classes(void **state)
             if (vm_class_of_aligned(n, align) != smallest_aligned(n, align))
                 fail_msg("%zu bytes aligned to %zu: class %u, not %u", n, align, vm_class_of_aligned(n, align),
                          smallest_aligned(n, align));
+    for (size_t align = VM_BLOCK_MIN; align <= 8 * VM_SLAB_ALIGN_MAX; align *= 2)
+        for (size_t n = 0; n <= VM_SMALL_LIMIT + 1; n += 7)
+            assert_int_equal(vm_class_of_aligned_hit(n, align), vm_class_of_aligned(n, align));
     assert_int_equal(vm_class_of_aligned(SIZE_MAX, 64), 0);
     assert_int_equal(vm_class_of_aligned(16, (size_t)1 << 63), 0);
 }
@@ -70,7 +73,7 @@ static void every_offset_of_every_class(void **state)
     (void)state;
     for (unsigned id = 1; id < VM_CLASSES; id++) {
         const struct vm_class *c = &vm_classes[id];
-        for (uint64_t offset = 0; offset < VM_FRAME_BYTES; offset++) {
+        for (uint64_t offset = 0; offset < c->frames * VM_FRAME_BYTES; offset++) {
             uint64_t index = vm_block_index(c->magic, offset);
             bool starts = offset % c->size == 0 && offset / c->size < c->capacity;
             if (starts ? index != offset / c->size : index < c->capacity)
