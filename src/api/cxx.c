@@ -74,14 +74,14 @@ static void *aligned_or_null(size_t n, align_val align)
 
 #define NEW(name) \
     VM_EXPORT void *name(size_t n); \
-    VM_EXPORT void *name(size_t n) \
+    VM_HIT_EXPORT void *name(size_t n) \
     { \
         void *p = vm_malloc_hit(n); \
         return VM_LIKELY(p != NULL) ? p : new_or_throw(n, VM_BLOCK_MIN); \
     }
 #define NEW_NOTHROW(name) \
     VM_EXPORT void *name(size_t n, nothrow_ref tag); \
-    VM_EXPORT void *name(size_t n, nothrow_ref tag) \
+    VM_HIT_EXPORT void *name(size_t n, nothrow_ref tag) \
     { \
         void *p = vm_malloc_hit(n); \
         (void)tag; \
@@ -89,10 +89,10 @@ static void *aligned_or_null(size_t n, align_val align)
     }
 #define NEW_ALIGNED(name) \
     VM_EXPORT void *name(size_t n, align_val align); \
-    VM_EXPORT void *name(size_t n, align_val align) { return aligned_or_throw(n, align); }
+    VM_HIT_EXPORT void *name(size_t n, align_val align) { return aligned_or_throw(n, align); }
 #define NEW_ALIGNED_NOTHROW(name) \
     VM_EXPORT void *name(size_t n, align_val align, nothrow_ref tag); \
-    VM_EXPORT void *name(size_t n, align_val align, nothrow_ref tag) \
+    VM_HIT_EXPORT void *name(size_t n, align_val align, nothrow_ref tag) \
     { \
         (void)tag; \
         return aligned_or_null(n, align); \
@@ -132,7 +132,7 @@ static VM_NOINLINE void delete_foreign(void *b, struct vm_page *slab)
 /* The deletes: size, alignment and tag say nothing that the page does not know. */
 #define DELETE(name, ...) \
     VM_EXPORT void name(void *p, ##__VA_ARGS__); \
-    VM_EXPORT void name(void *p, ##__VA_ARGS__) { vm_api_free_fast(p, "operator delete()", delete_foreign); }
+    VM_HIT_EXPORT void name(void *p, ##__VA_ARGS__) { vm_api_free_fast(p, "operator delete()", delete_foreign); }
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"

@@ -130,7 +130,7 @@ static VM_NOINLINE void free_missed(void *p, const char *call)
         free_slow(p, call);
 }
 
-VM_NOINLINE void vm_api_free(void *p, const char *call)
+VM_ALIGNED(VM_CACHE_LINE) VM_NOINLINE void vm_api_free(void *p, const char *call)
 {
     struct vm_page *slab;
 
@@ -145,7 +145,7 @@ VM_NOINLINE void vm_api_free(void *p, const char *call)
     free_missed(p, call);
 }
 
-VM_EXPORT void *VM_API(malloc)(size_t n)
+VM_HIT_EXPORT void *VM_API(malloc)(size_t n)
 {
     void *p = vm_malloc_hit(n);
 
@@ -167,9 +167,9 @@ void vm_family_counted(void) { vm_redirect((void *)vm_own_malloc, (const void *)
 
 static VM_NOINLINE void free_foreign(void *b, struct vm_page *slab) { vm_api_free_foreign(b, slab, "free()"); }
 
-VM_EXPORT void VM_API(free)(void *p) { vm_api_free_fast(p, "free()", free_foreign); }
+VM_HIT_EXPORT void VM_API(free)(void *p) { vm_api_free_fast(p, "free()", free_foreign); }
 
-VM_EXPORT void *VM_API(calloc)(size_t count, size_t size)
+VM_HIT_EXPORT void *VM_API(calloc)(size_t count, size_t size)
 {
     size_t n;
 
