@@ -32,6 +32,8 @@
 #define GROW_MAX (32 * VM_MIB)  /* ... at most this */
 #define GROW_MIN (2 * VM_MIB)   /* ... and nothing below this */
 #define CLEAN_MAX (64 * VM_MIB) /* address space kept that holds no pages */
+#define GROWN_MIN VM_MIB        /* a free extent that is grown for a request: mappings must not become many ... */
+#define GROWN_SHARE 2           /* ... and half of the request at least, so that the move costs less than it saves */
 #define FIT_CANDIDATES 8        /* extents looked at for an aligned request */
 #define SPARES_PER_CHUNK 30     /* descriptors taken from the metadata at a time */
 #define FREED_LATELY 64
@@ -361,10 +363,14 @@ static struct vm_extent *find_clean(size_t size, size_t align, enum pages pages)
     return NULL;
 }
 
+static struct vm_extent *take_grown(size_t size);
+
 static struct vm_extent *take_kept(size_t size, size_t align, enum pages pages)
 {
     struct vm_extent *e = find_fit(&dirty_tree, size, align);
 
+    if (!e && pages == PAGES_SMALL && align <= vm_os.page_size && (e = take_grown(size)))
+        return e;
     if (!e)
         e = find_clean(size, align, pages);
     if (!e)
@@ -858,6 +864,31 @@ static bool grow_remapped(struct vm_extent *e, size_t size)
     e->zeroed = false;
     note_fetched(size - old);
     return true;
+}
+
+/* Makes the largest dirty extent, which is too small, large enough, so that its pages serve instead of lying beside fresh
+   ones; NULL: it cannot be done or does not pay.  live_bytes is left to the caller, as in the other ways to take one. */
+static struct vm_extent *take_grown(size_t size)
+{
+    struct vm_tree_node *n = dirty_tree.root;
+
+    while (n && n->right)
+        n = n->right;
+    struct vm_extent *e = n ? VM_CONTAINER_OF(n, struct vm_extent, node) : NULL;
+    if (!e || e->size < GROWN_MIN || e->size < size / GROWN_SHARE || e->huge)
+        return NULL;
+    size_t had = e->size;
+    if (!use_free(&e, had, vm_os.page_size))
+        return NULL;
+    if (grow_in_place(e, size) || grow_remapped(e, size)) {
+        VM_STORE(&live_bytes, live_bytes - (size - had));
+        e->zeroed = false;
+        return e;
+    }
+    VM_STORE(&e->state, (uint8_t)VM_EXTENT_IN_FLIGHT);
+    coalesce(e, VM_EXTENT_DIRTY);
+    to_free(e, VM_EXTENT_DIRTY);
+    return NULL;
 }
 
 static bool grow(struct vm_extent *e, size_t size, bool stay)

@@ -297,6 +297,29 @@ CHILD_CASE(remap_moves_the_pages)
     CHECK(vm_extent_at(above->base) == above && vm_extent_at(below->base) == below);
 }
 
+/* A request that nothing kept is large enough for takes the largest that is kept and lets the system lengthen it. */
+CHILD_CASE(kept_is_grown)
+{
+    start();
+    struct vm_extent *e = get(4 * MIB, 1), *guard = get(PAGE, 1);
+    fill((void *)e->base, 4 * MIB, 7, false);
+    put(e);
+    e = get(6 * MIB, 1);
+    CHECK(!e->zeroed && stats().dirty == 0);
+    CHECK(wrong_at((void *)e->base, 4 * MIB, 4 * MIB, 7, false) == SIZE_MAX); /* the pages that were kept */
+    put(e);
+
+    /* Not for a request twice as large, nor at an alignment, nor where the system refuses. */
+    struct vm_extent *larger = get(13 * MIB, 1), *aligned = get(7 * MIB, 64 * KIB);
+    CHECK(larger->zeroed && aligned->zeroed && stats().dirty == 6 * MIB);
+    fake.remap = true;
+    struct vm_extent *fresh = get(12 * MIB, 1);
+    CHECK(fresh->zeroed && stats().dirty == 6 * MIB);
+    fake.remap = false;
+    e = get(12 * MIB, 1);
+    CHECK(!e->zeroed && stats().dirty == 0 && vm_extent_at(guard->base) == guard);
+}
+
 CHILD_CASE(kept_is_bounded)
 {
     start();
@@ -685,6 +708,7 @@ int main(void)
         CHILD_TEST(grow_into_the_neighbour),
         CHILD_TEST(shrink_in_place),
         CHILD_TEST(remap_moves_the_pages),
+        CHILD_TEST(kept_is_grown),
         CHILD_TEST(kept_is_bounded),
         CHILD_TEST(a_wave_earns_credit),
         CHILD_TEST(settling),
