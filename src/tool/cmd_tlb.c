@@ -58,8 +58,6 @@ struct request {
 
 /* ---- Arithmetic ---- */
 
-static double ratio(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
-
 static uint64_t level_hits(const struct vm_tlb_counts *c, unsigned level)
 {
     return c->hits[level][VM_TLB_SMALL] + c->hits[level][VM_TLB_LARGE];
@@ -69,7 +67,7 @@ static uint64_t level_hits(const struct vm_tlb_counts *c, unsigned level)
 static double textbook_eat(const struct request *r, const struct vm_tlb_config *config, enum vm_sim_tlb_pages pages,
                            const struct vm_tlb_counts *c)
 {
-    double h = 1 - ratio(vm_tlb_total_walks(c), vm_tlb_total_refs(c));
+    double h = 1 - tlb_ratio(vm_tlb_total_walks(c), vm_tlb_total_refs(c));
 
     return vm_tlb_eat_textbook(h, r->lookup, r->memory, vm_sim_tlb_walk_levels(config, pages));
 }
@@ -123,8 +121,8 @@ static void put_models(const struct request *r, const struct vm_sim_tlb_study *s
             uint64_t refs = vm_tlb_total_refs(&c);
             fprintf(out, "%-14s %-7s %9s %9s %7.2f%% %7.2f%% %9.4f%% %9.1f %9.1f %9s %9s\n", r->model[m]->name,
                     pages_name[p], bytes_text(first, vm_sim_tlb_reach(r->model[m], 1, p)),
-                    bytes_text(second, vm_sim_tlb_reach(r->model[m], 2, p)), 100 * ratio(level_hits(&c, 0), refs),
-                    100 * ratio(level_hits(&c, 1), refs), 100 * ratio(vm_tlb_total_walks(&c), refs),
+                    bytes_text(second, vm_sim_tlb_reach(r->model[m], 2, p)), 100 * tlb_ratio(level_hits(&c, 0), refs),
+                    100 * tlb_ratio(level_hits(&c, 1), refs), 100 * tlb_ratio(vm_tlb_total_walks(&c), refs),
                     textbook_eat(r, r->model[m], p, &c), cached_eat(r, &c),
                     bytes_text(of_pages, vm_sim_tlb_study_touched(s, p)), bytes_text(waste, wasted(s, p)));
         }
@@ -148,8 +146,8 @@ static void put_regions(const struct request *r, const struct vm_sim_tlb_study *
     for (size_t i = 0; i < n && i < REGIONS_SHOWN; i++)
         fprintf(out, "%016" PRIx64 "-%016" PRIx64 "    %-21s %9s %12" PRIu64 " %8.3f%% %8.4f%%\n", region[i].from,
                 region[i].to, region[i].name, bytes_text(text, region[i].pages << 12), region[i].use.refs,
-                100 - 100 * ratio(region[i].use.walks, region[i].use.refs),
-                100 * ratio(region[i].use.walks, region[i].use.refs));
+                100 - 100 * tlb_ratio(region[i].use.walks, region[i].use.refs),
+                100 * tlb_ratio(region[i].use.walks, region[i].use.refs));
     if (n > REGIONS_SHOWN)
         fprintf(out, "and %zu more (--json has all)\n", n - REGIONS_SHOWN);
     free(region);
@@ -168,7 +166,7 @@ static void put_classes(const struct request *r, const struct vm_sim_tlb_study *
         struct vm_sim_tlb_use use = vm_sim_tlb_study_class(s, k);
         if (use.refs)
             fprintf(out, "%-12s %12" PRIu64 " %8.3f%% %8.4f%%\n", bytes_text(text, (uint64_t)1 << k), use.refs,
-                    100 - 100 * ratio(use.walks, use.refs), 100 * ratio(use.walks, use.refs));
+                    100 - 100 * tlb_ratio(use.walks, use.refs), 100 * tlb_ratio(use.walks, use.refs));
     }
 }
 
@@ -187,7 +185,7 @@ static void put_curves(const struct request *r, const struct vm_sim_tlb_study *s
     for (unsigned n = CURVE_LEAST; n <= CURVE_MOST; n *= 2) {
         fprintf(out, "%-8u", n);
         for (unsigned p = 0; p < VM_SIM_TLB_PAGES; p++)
-            fprintf(out, " %10.4f%%", 100 * ratio(vm_sim_curve_misses(&curve[p], n), curve[p].refs));
+            fprintf(out, " %10.4f%%", 100 * tlb_ratio(vm_sim_curve_misses(&curve[p], n), curve[p].refs));
         putc('\n', out);
         if (n >= curve[0].distinct)
             break; /* only first touches are left */
@@ -217,7 +215,7 @@ static void json_use(struct vm_sim_json *j, struct vm_sim_tlb_use use)
 {
     vm_sim_json_number(j, "references", use.refs);
     vm_sim_json_number(j, "misses", use.walks);
-    vm_sim_json_double(j, "miss_ratio", ratio(use.walks, use.refs));
+    vm_sim_json_double(j, "miss_ratio", tlb_ratio(use.walks, use.refs));
 }
 
 static void json_model(struct vm_sim_json *j, const struct request *r, const struct vm_sim_tlb_study *s, size_t m,
@@ -237,7 +235,7 @@ static void json_model(struct vm_sim_json *j, const struct request *r, const str
     vm_sim_json_number(j, "l2_hits", level_hits(&c, 1));
     vm_sim_json_number(j, "misses", vm_tlb_total_walks(&c));
     vm_sim_json_number(j, "table_entries_read", c.walk_reads);
-    vm_sim_json_double(j, "miss_ratio", ratio(vm_tlb_total_walks(&c), vm_tlb_total_refs(&c)));
+    vm_sim_json_double(j, "miss_ratio", tlb_ratio(vm_tlb_total_walks(&c), vm_tlb_total_refs(&c)));
     vm_sim_json_double(j, "eat", textbook_eat(r, r->model[m], p, &c));
     vm_sim_json_double(j, "eat_with_walk_caches", cached_eat(r, &c));
     vm_sim_json_number(j, "memory_bytes", vm_sim_tlb_study_touched(s, p));
@@ -291,7 +289,7 @@ static void json_curves(struct vm_sim_json *j, const struct vm_sim_tlb_study *s)
         for (unsigned n = CURVE_LEAST; n <= CURVE_MOST; n *= 2) {
             vm_sim_json_begin(j, NULL, '{');
             vm_sim_json_number(j, "entries", n);
-            vm_sim_json_double(j, "miss_ratio", ratio(vm_sim_curve_misses(&curve, n), curve.refs));
+            vm_sim_json_double(j, "miss_ratio", tlb_ratio(vm_sim_curve_misses(&curve, n), curve.refs));
             vm_sim_json_end(j, '}');
         }
         vm_sim_json_end(j, ']');
@@ -481,8 +479,10 @@ int cmd_tlb(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct request r = {
-        .ask = {.out = stdout, .progress = isatty(STDERR_FILENO)}, .lookup = 20, .memory = 100, .seconds = 1};
+    struct request r = {.ask = {.out = stdout, .progress = isatty(STDERR_FILENO)},
+                        .lookup = TLB_LOOKUP,
+                        .memory = TLB_MEMORY,
+                        .seconds = 1};
     int c, status;
 
     if (is_of_process(argc, argv))

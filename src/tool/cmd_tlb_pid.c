@@ -8,6 +8,7 @@
 
 #include "sim/json.h"
 #include "sim/tlb_study.h"
+#include "tool/cmd_tlb.h"
 #include "tool/command.h"
 #include "tool/peek_tlb.h"
 #include "tool/reach.h"
@@ -31,9 +32,6 @@ static const char usage[] =
     "  -j, --json          JSON instead of text; bytes\n"
     "  -h, --help          this\n";
 
-#define LOOKUP 20.0 /* of the textbook's EAT, as in vmalloc tlb TRACE */
-#define MEMORY 100.0
-
 static const char *const page_names[REACH_PAGES] = {"as it is", "all 4 KiB", "all 64 KiB", "all 2 MiB"};
 static const char *const page_keys[REACH_PAGES] = {"as_is", "4k", "64k", "2m"};
 static const char *const region_names[VIEW_KINDS] = {"slabs", "free frames", "large blocks", "free extents",
@@ -52,8 +50,6 @@ struct fed {
     double eat;
 };
 
-static double ratio(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
-
 static void take_fed(const struct view *v, struct fed *f)
 {
     char error[PEEK_ERROR_MAX];
@@ -70,7 +66,7 @@ static void take_fed(const struct view *v, struct fed *f)
                                                                        : NULL;
     f->has_eat = c && f->sum.references;
     if (f->has_eat)
-        f->eat = vm_tlb_eat_textbook(1 - ratio(f->sum.misses, f->sum.references), LOOKUP, MEMORY,
+        f->eat = vm_tlb_eat_textbook(1 - tlb_ratio(f->sum.misses, f->sum.references), TLB_LOOKUP, TLB_MEMORY,
                                      vm_sim_tlb_walk_levels(c, VM_SIM_TLB_4K));
 }
 
@@ -145,10 +141,10 @@ static void put_fed(const struct fed *f)
     printf("\nmodel of %s, fed with allocator events of %" PRIu64 " thread%s, 4 KiB pages, so far:\n"
            "  %" PRIu64 " references, level 1 hits %.2f %%, level 2 hits %.2f %%, misses %.4f %%",
            *t->preset ? t->preset : "unknown name", t->threads, t->threads == 1 ? "" : "s", t->references,
-           100 * ratio(t->l1_hits, t->references), 100 * ratio(t->l2_hits, t->references),
-           100 * ratio(t->misses, t->references));
+           100 * tlb_ratio(t->l1_hits, t->references), 100 * tlb_ratio(t->l2_hits, t->references),
+           100 * tlb_ratio(t->misses, t->references));
     if (f->has_eat)
-        printf(", EAT %.1f (t = %.0f, m = %.0f)", f->eat, LOOKUP, MEMORY);
+        printf(", EAT %.1f (t = %.0f, m = %.0f)", f->eat, TLB_LOOKUP, TLB_MEMORY);
     putchar('\n');
 }
 
@@ -215,7 +211,7 @@ static void json_fed(struct vm_sim_json *j, const struct fed *f)
     vm_sim_json_number(j, "l1_hits", f->sum.l1_hits);
     vm_sim_json_number(j, "l2_hits", f->sum.l2_hits);
     vm_sim_json_number(j, "misses", f->sum.misses);
-    vm_sim_json_double(j, "miss_ratio", ratio(f->sum.misses, f->sum.references));
+    vm_sim_json_double(j, "miss_ratio", tlb_ratio(f->sum.misses, f->sum.references));
     if (f->has_eat)
         vm_sim_json_double(j, "eat", f->eat);
     vm_sim_json_end(j, '}');
