@@ -10,7 +10,6 @@
 #include "sim/tlb_study.h"
 #include "tool/cmd_tlb.h"
 #include "tool/command.h"
-#include "tool/peek_tlb.h"
 #include "tool/reach.h"
 #include "vm/tlb_host.h"
 
@@ -43,31 +42,19 @@ struct machines {
     size_t count;
 };
 
-/* The model that the process feeds with allocator events. */
-struct fed {
-    bool known, has_eat;
-    struct peek_tlb sum;
-    double eat;
-};
-
-static void take_fed(const struct view *v, struct fed *f)
+/* The textbook's EAT of the model that the process feeds; false: its processor is not known here, or it was fed nothing. */
+static bool fed_eat(const struct peek_tlb *t, double *eat)
 {
-    char error[PEEK_ERROR_MAX];
     struct vm_tlb_config host;
-    struct peek_snapshot *s = peek_snapshot(v->peek, error);
+    const struct vm_tlb_config *c = vm_tlb_preset(t->preset);
 
-    *f = (struct fed){.known = false};
-    f->known = s && peek_tlb(v->peek, s, &f->sum);
-    peek_snapshot_free(s);
-    if (!f->known)
-        return;
-    const struct vm_tlb_config *c = strcmp(f->sum.preset, "host") != 0 ? vm_tlb_preset(f->sum.preset)
-                                    : vm_tlb_host(&host) == 0          ? &host
-                                                                       : NULL;
-    f->has_eat = c && f->sum.references;
-    if (f->has_eat)
-        f->eat = vm_tlb_eat_textbook(1 - tlb_ratio(f->sum.misses, f->sum.references), TLB_LOOKUP, TLB_MEMORY,
-                                     vm_sim_tlb_walk_levels(c, VM_SIM_TLB_4K));
+    if (strcmp(t->preset, "host") == 0 && vm_tlb_host(&host) == 0)
+        c = &host;
+    if (!c || t->references == 0)
+        return false;
+    *eat = vm_tlb_eat_textbook(1 - tlb_ratio(t->misses, t->references), TLB_LOOKUP, TLB_MEMORY,
+                               vm_sim_tlb_walk_levels(c, VM_SIM_TLB_4K));
+    return true;
 }
 
 /* ---- Text ---- */
@@ -132,30 +119,27 @@ static void put_classes(const struct reach *r, const struct vm_tlb_config *c, bo
     }
 }
 
-static void put_fed(const struct fed *f)
+static void put_fed(const struct peek_tlb *t)
 {
-    const struct peek_tlb *t = &f->sum;
+    double eat;
 
-    if (!f->known)
-        return;
     printf("\nmodel of %s, fed with allocator events of %" PRIu64 " thread%s, 4 KiB pages, so far:\n"
            "  %" PRIu64 " references, level 1 hits %.2f %%, level 2 hits %.2f %%, misses %.4f %%",
            *t->preset ? t->preset : "unknown name", t->threads, t->threads == 1 ? "" : "s", t->references,
            100 * tlb_ratio(t->l1_hits, t->references), 100 * tlb_ratio(t->l2_hits, t->references),
            100 * tlb_ratio(t->misses, t->references));
-    if (f->has_eat)
-        printf(", EAT %.1f (t = %.0f, m = %.0f)", f->eat, TLB_LOOKUP, TLB_MEMORY);
+    if (fed_eat(t, &eat))
+        printf(", EAT %.1f (t = %.0f, m = %.0f)", eat, TLB_LOOKUP, TLB_MEMORY);
     putchar('\n');
 }
 
-static void put_text(const struct view *v, const struct reach *r, const struct machines *m, const struct fed *f,
-                     bool classes)
+static void put_text(const struct view *v, const struct reach *r, const struct machines *m, bool classes)
 {
     printf("%s, pid %d, libvmalloc %s\n\n", v->totals.name, (int)v->pid, view_version(v));
     printf("%.0f KiB of the heap are resident, %.0f KiB of it in huge pages%s.\n", kib(r->all.resident),
            kib(r->all.huge), v->knows_huge ? "" : " (not known: this kernel does not tell)");
     printf("Reach, not misses: nothing is known of the references that the process makes%s.\n\n",
-           f->known ? "; what a model was fed stands below" : "");
+           v->modelled ? "; what a model was fed stands below" : "");
     printf("%-12s %14s %16s\n", "pages", "entries", "would waste");
     for (unsigned p = 0; p < REACH_PAGES; p++)
         printf("%-12s %14" PRIu64 " %12.0f KiB\n", page_names[p], r->what_if[p].pages, kib(r->what_if[p].wasted));
@@ -163,7 +147,8 @@ static void put_text(const struct view *v, const struct reach *r, const struct m
         put_machine(&m->config[i], r);
     put_regions(r);
     put_classes(r, &m->config[0], classes);
-    put_fed(f);
+    if (v->modelled)
+        put_fed(&v->tlb);
     if (!v->has_pages)
         puts("\nPages could not be read one by one: what is resident is a guess from smaps.");
     if (v->moved)
@@ -201,23 +186,25 @@ static void json_machine(struct vm_sim_json *j, const struct vm_tlb_config *c, c
     vm_sim_json_end(j, '}');
 }
 
-static void json_fed(struct vm_sim_json *j, const struct fed *f)
+static void json_fed(struct vm_sim_json *j, const struct peek_tlb *t)
 {
+    double eat;
+
     vm_sim_json_begin(j, "model", '{');
-    vm_sim_json_string(j, "preset", f->sum.preset);
+    vm_sim_json_string(j, "preset", t->preset);
     vm_sim_json_string(j, "feed", "allocator events, 4 KiB pages");
-    vm_sim_json_number(j, "threads", f->sum.threads);
-    vm_sim_json_number(j, "references", f->sum.references);
-    vm_sim_json_number(j, "l1_hits", f->sum.l1_hits);
-    vm_sim_json_number(j, "l2_hits", f->sum.l2_hits);
-    vm_sim_json_number(j, "misses", f->sum.misses);
-    vm_sim_json_double(j, "miss_ratio", tlb_ratio(f->sum.misses, f->sum.references));
-    if (f->has_eat)
-        vm_sim_json_double(j, "eat", f->eat);
+    vm_sim_json_number(j, "threads", t->threads);
+    vm_sim_json_number(j, "references", t->references);
+    vm_sim_json_number(j, "l1_hits", t->l1_hits);
+    vm_sim_json_number(j, "l2_hits", t->l2_hits);
+    vm_sim_json_number(j, "misses", t->misses);
+    vm_sim_json_double(j, "miss_ratio", tlb_ratio(t->misses, t->references));
+    if (fed_eat(t, &eat))
+        vm_sim_json_double(j, "eat", eat);
     vm_sim_json_end(j, '}');
 }
 
-static void put_json(const struct view *v, const struct reach *r, const struct machines *m, const struct fed *f)
+static void put_json(const struct view *v, const struct reach *r, const struct machines *m)
 {
     struct vm_sim_json j = {.out = stdout};
 
@@ -251,8 +238,8 @@ static void put_json(const struct view *v, const struct reach *r, const struct m
         if (r->of_class[i].resident)
             json_region(&j, NULL, &r->of_class[i], r->class_size[i]);
     vm_sim_json_end(&j, ']');
-    if (f->known)
-        json_fed(&j, f);
+    if (v->modelled)
+        json_fed(&j, &v->tlb);
     vm_sim_json_end(&j, '}');
 }
 
@@ -287,7 +274,6 @@ static int run(const char *text, const char *preset, bool json, bool classes)
 {
     struct machines machines;
     struct reach reach;
-    struct fed fed;
     pid_t pid;
     int status = take_machines(preset, &machines);
 
@@ -299,11 +285,10 @@ static int run(const char *text, const char *preset, bool json, bool classes)
     if (!v)
         return TOOL_FAILED;
     reach_make(v, &reach);
-    take_fed(v, &fed);
     if (json)
-        put_json(v, &reach, &machines, &fed);
+        put_json(v, &reach, &machines);
     else
-        put_text(v, &reach, &machines, &fed, classes);
+        put_text(v, &reach, &machines, classes);
     view_close(v);
     return TOOL_OK;
 }

@@ -1,5 +1,5 @@
 /* The TLB model that a process feeds with its allocator events (tlb=PRESET, vmalloc_tlb_start()), read from its memory or its
-   core file.  Used by vmalloc stat and tlb. */
+   core file.  Used by vmalloc stat and, in a view, tlb. */
 #ifndef TOOL_PEEK_TLB_H
 #define TOOL_PEEK_TLB_H
 

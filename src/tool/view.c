@@ -344,6 +344,7 @@ static int look(struct view *v, char error[PEEK_ERROR_MAX])
         failed = lay(v, s);
     if (!failed) {
         v->drift = (int64_t)v->totals.rss - (int64_t)before.rss;
+        v->modelled = peek_tlb(v->peek, s, &v->tlb);
         v->moved = maps || s->moved || (uint64_t)llabs(v->drift) > vm_max(v->totals.rss / STILL_SHARE, STILL_BYTES);
     }
     peek_snapshot_free(s);

@@ -16,7 +16,7 @@
 #ifndef TOOL_VIEW_H
 #define TOOL_VIEW_H
 
-#include "tool/peek.h"
+#include "tool/peek_tlb.h"
 #include "tool/procfs.h"
 #include "tool/shared.h"
 
@@ -46,6 +46,8 @@ struct view {
     struct procfs_runs runs;  /* pages of all mappings in which pieces lie */
     struct view_piece *piece; /* by address */
     size_t count;
+    bool modelled; /* the process feeds a TLB model */
+    struct peek_tlb tlb;
     bool has_pages; /* pagemap could be read; else no shares: resident is not known by piece */
     bool knows_huge;
     bool moved;    /* mappings changed in every look */
