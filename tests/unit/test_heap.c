@@ -403,7 +403,6 @@ CHILD_CASE(partial_serves_first)
     check();
 }
 
-/* Memory that was never asked for is never touched: blocks come to life a page at a time. */
 /* A full slab of the class, of which blocks `from` to the end are then given back. */
 static struct vm_page *partly_used(size_t size, void **a, unsigned from)
 {
@@ -483,6 +482,7 @@ CHILD_CASE(a_lender_is_adopted)
     check();
 }
 
+/* Memory that was never asked for is never touched: blocks come to life a page at a time. */
 CHILD_CASE(carving)
 {
     struct vm_page *slab = slab_of(vmt_malloc(16));

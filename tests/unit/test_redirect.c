@@ -6,6 +6,7 @@
 #include "os/redirect.h"
 
 #define BYTES 16 /* of every function; none is longer */
+#define PAD 4    /* bytes of endbr64, and of hint #34 */
 
 int first_long(void), padded(void), relative(void), compared(void), other(void); /* 1, 2 */
 extern char first_short[], signs[], trapped[];                                   /* are not called */
@@ -23,7 +24,6 @@ __asm__(".text\n"
         BEGIN(signs) "pushq %rbp\nmovq $1, %rax\npopq %rbp\nret\n"
         BEGIN(trapped) "int3\n.byte 0xc7, 0xc0, 1, 0, 0, 0\nret\n" /* a breakpoint on movq $1, %rax */
         ".p2align 4\n.Lone: .quad 1\n");
-#define PAD 4
 #else
 __asm__(".text\n"
         BEGIN(first_long) "mov w0, #1\nret\n"
@@ -35,7 +35,6 @@ __asm__(".text\n"
         BEGIN(signs) "hint #25\nmov w0, #1\nhint #29\nret\n"
         BEGIN(trapped) "brk #5\nmov w0, #1\nret\n"
         ".p2align 4\n.Lone: .word 1\n");
-#define PAD 4
 #endif
 /* clang-format on */
 
