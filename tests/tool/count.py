@@ -4,13 +4,15 @@ the example of the C interface; malloc_info. Run by tests/tool/run, or by
 hand after a build. Usage: count.py ROOT   (VMALLOC: the command, default ROOT/build/vmalloc; CC: the compiler)"""
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from xml.etree import ElementTree
+
+sys.dont_write_bytecode = True
+import manual  # noqa: E402
 
 ROOT = os.path.realpath(sys.argv[1])
 VMALLOC = os.environ.get("VMALLOC", os.path.join(ROOT, "build/vmalloc"))
@@ -26,7 +28,8 @@ def check(name, good, why=""):
 
 
 def call(arguments, command=None, **more):
-    return subprocess.run([command or VMALLOC, "run"] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=240, **more)
+    return subprocess.run([command or VMALLOC, "run"] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=240, **more)
 
 
 def figures(*program):
@@ -116,18 +119,10 @@ def test_many():
     check("few: none left out", few["not_counted"] == 0, few["not_counted"])
 
 
-def keys_of(value):
-    if isinstance(value, dict):
-        return set(value).union(*map(keys_of, value.values()))
-    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
-
-
 def test_documented():
-    with open(os.path.join(ROOT, "man/vmalloc-run.1")) as file:
-        page = re.sub(r"\\f.|\\", "", file.read())
-    words = set(re.findall("[a-z0-9_]+", page[page.index(".SH JSON"):]))
+    page = os.path.join(ROOT, "man/vmalloc-run.1")
     for end in "exit", "abort":
-        missing = sorted(keys_of(json.loads(call(["--json", "--tlb", "zen4", PROGRAM, end]).stderr)) - words)
+        missing = manual.missing_keys(page, json.loads(call(["--json", "--tlb", "zen4", PROGRAM, end]).stderr))
         check("keys of vmalloc run --json that its manual does not have, %s" % end, missing == [], missing)
 
 

@@ -17,6 +17,9 @@ import termios
 import time
 import xml.etree.ElementTree
 
+sys.dont_write_bytecode = True
+import manual  # noqa: E402
+
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.realpath(sys.argv[1])
 VMALLOC = os.environ.get("VMALLOC", os.path.join(ROOT, "build/vmalloc"))
@@ -448,22 +451,14 @@ def test_map_on_a_terminal():
         check_rows(call("map", program.pid).stdout.splitlines(), 64)
 
 
-def keys_of(value):
-    if isinstance(value, dict):
-        return set(value).union(*map(keys_of, value.values()))
-    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
-
-
 def test_json_is_documented():
     """Every key stands in the section of the manual page that says so."""
     with resident(2, VMALLOC_OPTIONS="tlb=zen4,stats=1,vm=1") as program, resident(1) as plain:
         for command in "stat", "rss", "map", "tlb", "where":
-            with open(os.path.join(ROOT, "man/vmalloc-%s.1" % command)) as file:
-                page = re.sub(r"\\f.|\\", "", file.read())
-            words = set(re.findall(r"[a-z0-9_]+", page[re.search(".SH (FIGURES|PARTS|JSON)", page).start():]))
+            page = os.path.join(ROOT, "man/vmalloc-%s.1" % command)
             for process in program, plain:
                 more = [asked("map", process.pid)["blocks"][0]["address"]] if command == "where" else []
-                missing = sorted(keys_of(asked(command, process.pid, *more)) - words)
+                missing = manual.missing_keys(page, asked(command, process.pid, *more))
                 expect("keys of vmalloc %s --json that its manual does not have" % command, missing, [])
 
 
