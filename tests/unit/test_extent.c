@@ -681,11 +681,7 @@ CHILD_CASE(warm_by_threads)
     pthread_t t[TRADERS];
 
     start();
-    vm_os.now = real.now;
-    vm_os.map = real.map;
-    vm_os.unmap = real.unmap;
-    vm_os.remap = real.remap;
-    vm_os.purge = real.purge;
+    vm_os = real; /* as ours is for one thread */
     for (uintptr_t i = 0; i < TRADERS; i++)
         CHECK(pthread_create(&t[i], NULL, trade, (void *)(i + 1)) == 0);
     for (unsigned i = 0; i < TRADERS; i++)
