@@ -58,7 +58,8 @@ static uintptr_t address(const void *p) { return (uintptr_t)p; }
 
 /* ---- the calls ---- */
 
-enum call { FREE, REALLOC, REALLOCARRAY, USABLE, DELETE, DELETE_ARRAY, DELETE_SIZED, FREE_SIZED, FREE_ALIGNED_SIZED, CFREE, CALLS };
+enum call { FREE, REALLOC, REALLOCARRAY, USABLE, DELETE, DELETE_ARRAY, DELETE_SIZED, FREE_SIZED,
+	FREE_ALIGNED_SIZED, CFREE, CALLS };
 
 static const struct { const char *name, *symbol, *printed; int frees; } call_table[CALLS] = {
 	[FREE] = { "free", "free", "free()", 1 },

@@ -129,7 +129,10 @@ static UNUSED void *own_memory(size_t bytes)
 #define ENDS 256
 #define STRIDE 512
 
-static inline uint64_t pattern(uint64_t id, size_t word) { return (id * 0x9e3779b97f4a7c15u) ^ ((word + 1) * 0xd6e8feb86659fd93u); }
+static inline uint64_t pattern(uint64_t id, size_t word)
+{
+    return (id * 0x9e3779b97f4a7c15u) ^ ((word + 1) * 0xd6e8feb86659fd93u);
+}
 
 static inline void fill_range(unsigned char *p, size_t from, size_t to, uint64_t id)
 {

@@ -1,5 +1,5 @@
-# Tests the arithmetic, tables, files and behaviour of bench/run, bench/compare and bench/reclaim/run, on made-up samples and on commands
-# that take no time. No figure of this machine is judged.
+# Tests the arithmetic, tables, files and behaviour of bench/run, bench/compare and bench/reclaim/run, on made-up samples and on
+# commands that take no time. No figure of this machine is judged.
 # Run by tests/tool/run. Usage: bench.py ROOT
 import csv
 import json

@@ -58,7 +58,8 @@ def test_ends():
     check("exit: exited", process["exited"] is True, process)
     known("exit", process)
     check("exit: reallocs", process["reallocs"] == 12, process["reallocs"])
-    check("exit: asked", [c["asked_bytes"] for c in process["classes"] if c["class_bytes"] in (112, 5120)] == [112000, 50000], process)
+    asked = [c["asked_bytes"] for c in process["classes"] if c["class_bytes"] in (112, 5120)]
+    check("exit: asked", asked == [112000, 50000], process)
     live = 595 * 112 + 10 * 5120 + 5 * 3072 + 2 * 200704
     check("exit: live bytes", live <= process["live_bytes"] < live + 8192, process["live_bytes"])
     peak = 600 * 112 + 10 * 5120 + 3 * 200704
@@ -88,7 +89,8 @@ def test_processes():
 def test_output():
     done = call(["--", PROGRAM, "exit"])
     text = done.stderr.decode()
-    for piece in ("blocks handed out", "at exit", "slack", "fragments", "faults", "112           1000            405          595", "status 0"):
+    for piece in ("blocks handed out", "at exit", "slack", "fragments", "faults", "112           1000            405          595",
+                  "status 0"):
         check("text: " + piece, piece in text, text)
     check("text: no colours, nothing on stdout", "\033" not in text and done.stdout == b"", text)
     base = os.path.join(WORK, "out")
@@ -184,7 +186,8 @@ def test_not_loaded():
         print("SKIP run: static program: no static libc")
     else:
         done = call([program])
-        check("static program", done.returncode == 5 and done.stderr.count(b"\n") == 1 and b"statically linked" in done.stderr, done)
+        check("static program", done.returncode == 5 and done.stderr.count(b"\n") == 1 and b"statically linked" in done.stderr,
+              done)
 
 
 def test_interface():
@@ -192,7 +195,8 @@ def test_interface():
     built = os.path.dirname(VMALLOC)
     program = os.path.join(WORK, "inspect")
     subprocess.run([os.environ.get("CC", "cc"), "-fno-builtin", "-I", os.path.join(ROOT, "include"), "-Wall", "-Werror",
-                    os.path.join(ROOT, "examples/inspect.c"), os.path.join(built, ".libs/libvmalloc.so"), "-o", program], check=True)
+                    os.path.join(ROOT, "examples/inspect.c"), os.path.join(built, ".libs/libvmalloc.so"), "-o", program],
+                   check=True)
     environment = dict(os.environ, LD_LIBRARY_PATH=os.path.join(built, ".libs"), VMALLOC_OPTIONS="stats=1")
     done = subprocess.run([program], env=environment, stdout=subprocess.PIPE, timeout=240)
     lines = done.stdout.decode().split("\n", 4)
@@ -222,7 +226,8 @@ def test_interface():
 def main():
     source = os.path.join(ROOT, "tests/tool/count.c")
     subprocess.run([os.environ.get("CC", "cc"), "-O0", "-fno-builtin", source, "-o", PROGRAM, "-pthread"], check=True)
-    for test in test_ends, test_processes, test_output, test_documented, test_many, test_tlb, test_read, test_arguments, test_not_loaded, test_interface:
+    for test in (test_ends, test_processes, test_output, test_documented, test_many, test_tlb, test_read, test_arguments,
+                 test_not_loaded, test_interface):
         try:
             test()
         except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:

@@ -55,26 +55,40 @@ struct question {
 static const struct question questions[] = {
     {"nothing there", {{0}}, NONE, NONE, NONE},
     {"empty membership", {MEMBER("")}, NONE, NONE, NONE},
-    {"no limits in files", {MEMBER("0::/a\n"), {V2 "/a/memory.max", "max\n"}, {V2 "/a/memory.high", "max\n"}, {V2 "/a/cpu.max", "max 100000\n"}},
+    {"no limits in files",
+     {MEMBER("0::/a\n"), {V2 "/a/memory.max", "max\n"}, {V2 "/a/memory.high", "max\n"}, {V2 "/a/cpu.max", "max 100000\n"}},
      NONE, NONE, NONE},
-    {"own group", {MEMBER("0::/a/b\n"), {V2 "/a/b/memory.max", "1048576\n"}, {V2 "/a/b/memory.high", "524288\n"}, {V2 "/a/b/cpu.max", "150000 100000\n"}},
+    {"own group",
+     {MEMBER("0::/a/b\n"), {V2 "/a/b/memory.max", "1048576\n"}, {V2 "/a/b/memory.high", "524288\n"},
+      {V2 "/a/b/cpu.max", "150000 100000\n"}},
      1048576, 524288, 1500},
-    {"the lowest of all above", {MEMBER("0::/a/b/c\n"), {V2 "/a/b/c/memory.max", "300\n"}, {V2 "/a/b/memory.max", "200\n"}, {V2 "/a/memory.max", "400\n"},
+    {"the lowest of all above",
+     {MEMBER("0::/a/b/c\n"), {V2 "/a/b/c/memory.max", "300\n"}, {V2 "/a/b/memory.max", "200\n"}, {V2 "/a/memory.max", "400\n"},
       {V2 "/a/memory.high", "999\n"}, {V2 "/a/b/cpu.max", "50000 100000\n"}, {V2 "/a/cpu.max", "400000 100000\n"}},
      200, 999, 500},
-    {"container: own path hidden, limits at the root", {MEMBER("0::/docker/0123\n"), {V2 "/memory.max", "777\n"}, {V2 "/cpu.max", "1000 1000\n"}}, 777, NONE, 1000},
+    {"container: own path hidden, limits at the root",
+     {MEMBER("0::/docker/0123\n"), {V2 "/memory.max", "777\n"}, {V2 "/cpu.max", "1000 1000\n"}}, 777, NONE, 1000},
     {"namespace: the root", {MEMBER("0::/\n"), {V2 "/memory.max", "777\n"}}, 777, NONE, NONE},
     {"no newline at the end", {MEMBER("0::/a\n"), {V2 "/a/memory.max", "12345"}}, 12345, NONE, NONE},
-    {"not numbers", {MEMBER("0::/a\n"), {V2 "/a/memory.max", "-1\n"}, {V2 "/a/memory.high", "0x10\n"}, {V2 "/a/cpu.max", "abc def\n"}}, NONE, 0, NONE},
-    {"too large a number", {MEMBER("0::/a\n"), {V2 "/a/memory.max", "99999999999999999999999\n"}, {V2 "/a/cpu.max", "99999999999999999999 1\n"}}, NONE, NONE, NONE},
+    {"not numbers",
+     {MEMBER("0::/a\n"), {V2 "/a/memory.max", "-1\n"}, {V2 "/a/memory.high", "0x10\n"},
+      {V2 "/a/cpu.max", "abc def\n"}}, NONE, 0, NONE},
+    {"too large a number",
+     {MEMBER("0::/a\n"), {V2 "/a/memory.max", "99999999999999999999999\n"},
+      {V2 "/a/cpu.max", "99999999999999999999 1\n"}}, NONE, NONE, NONE},
     {"period 0", {MEMBER("0::/a\n"), {V2 "/a/cpu.max", "1000 0\n"}}, NONE, NONE, NONE},
-    {"version 1", {MEMBER("12:cpu,cpuacct:/k\n4:memory:/m/n\n1:name=systemd:/x\n0::/y\n"), {V2 "/memory/m/n/memory.limit_in_bytes", "4096000\n"},
-      {V2 "/memory/m/memory.limit_in_bytes", "8192000\n"}, {V2 "/cpu/k/cpu.cfs_quota_us", "25000\n"}, {V2 "/cpu/k/cpu.cfs_period_us", "100000\n"}},
+    {"version 1",
+     {MEMBER("12:cpu,cpuacct:/k\n4:memory:/m/n\n1:name=systemd:/x\n0::/y\n"),
+      {V2 "/memory/m/n/memory.limit_in_bytes", "4096000\n"},
+      {V2 "/memory/m/memory.limit_in_bytes", "8192000\n"}, {V2 "/cpu/k/cpu.cfs_quota_us", "25000\n"},
+      {V2 "/cpu/k/cpu.cfs_period_us", "100000\n"}},
      4096000, NONE, 250},
     {"version 1 without limits", {MEMBER("4:memory:/\n3:cpu:/\n"), {V2 "/memory/memory.limit_in_bytes", "9223372036854771712\n"},
       {V2 "/cpu/cpu.cfs_quota_us", "-1\n"}, {V2 "/cpu/cpu.cfs_period_us", "100000\n"}}, NONE, NONE, NONE},
     {"version 1 without a period", {MEMBER("3:cpu:/\n"), {V2 "/cpu/cpu.cfs_quota_us", "50000\n"}}, NONE, NONE, NONE},
-    {"a controller's name inside another's", {MEMBER("3:xmemory,memoryx:/a\n0::/b\n"), {V2 "/memory/a/memory.limit_in_bytes", "5\n"}, {V2 "/b/memory.max", "6\n"}}, 6, NONE, NONE},
+    {"a controller's name inside another's",
+     {MEMBER("3:xmemory,memoryx:/a\n0::/b\n"), {V2 "/memory/a/memory.limit_in_bytes", "5\n"},
+      {V2 "/b/memory.max", "6\n"}}, 6, NONE, NONE},
     {"lines that are none", {MEMBER("nonsense\n:\n\n0::/a\n"), {V2 "/a/memory.max", "8\n"}}, 8, NONE, NONE},
     {"a last line cut off", {MEMBER("4:cpu:/\n0::/very/lo"), {V2 "/very/lo/memory.max", "8\n"}}, NONE, NONE, NONE},
 };
@@ -116,10 +130,18 @@ static void long_paths(void **state)
 static void pressure(void **state)
 {
     (void)state;
-    static const struct file own[] = {MEMBER("0::/a/b\n"), {V2 "/a/b/memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=31\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"}, {0}};
-    static const struct file hybrid[] = {MEMBER("4:memory:/\n0::/\n"), {V2 "/unified/memory.pressure", "some avg10=1.00 avg60=0.00 avg300=0.00 total=0\n"}, {0}};
+    static const struct file own[] = {
+        MEMBER("0::/a/b\n"),
+        {V2 "/a/b/memory.pressure",
+         "some avg10=0.00 avg60=0.00 avg300=0.00 total=31\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"},
+        {0}};
+    static const struct file hybrid[] = {
+        MEMBER("4:memory:/\n0::/\n"),
+        {V2 "/unified/memory.pressure", "some avg10=1.00 avg60=0.00 avg300=0.00 total=0\n"},
+        {0}};
     static const struct file none[] = {MEMBER("0::/a/b\n"), {"/proc/pressure/memory", "some total=5"}, {0}};
-    static const struct file odd[] = {{"/p", "some avg10=0 total=-1\n"}, {"/q", "full total=4\n"}, {"/r", "some avg10=0.00"}, {"/s", ""}, {0}};
+    static const struct file odd[] = {
+        {"/p", "some avg10=0 total=-1\n"}, {"/q", "full total=4\n"}, {"/r", "some avg10=0.00"}, {"/s", ""}, {0}};
     char path[VM_CGROUP_PATH];
     uint64_t us = 99;
 
@@ -178,7 +200,8 @@ CHILD_CASE(an_option_wins)
 
 CHILD_CASE(high_below_max)
 {
-    static const struct file some[] = {MEMBER("0::/a\n"), {V2 "/a/memory.max", "104857600\n"}, {V2 "/a/memory.high", "52428800\n"}, {0}};
+    static const struct file some[] = {
+        MEMBER("0::/a\n"), {V2 "/a/memory.max", "104857600\n"}, {V2 "/a/memory.high", "52428800\n"}, {0}};
     with(some);
     grow();
     CHECK(vm_limits.soft == 50 * MIB / 100 * 90);

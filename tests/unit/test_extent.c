@@ -361,7 +361,8 @@ CHILD_CASE(a_wave_earns_credit)
             first = fake.returned;
     }
     CHECK(first >= 32 * MIB);
-    CHECKF(fake.returned <= first / 8, "%zu KiB returned in the eighth wave, %zu KiB in the first", fake.returned >> 10, first >> 10);
+    CHECKF(fake.returned <= first / 8, "%zu KiB returned in the eighth wave, %zu KiB in the first", fake.returned >> 10,
+           first >> 10);
     clock_ns += (uint64_t)3600 * 1000000000;
     put(get(MIB, 1)); /* an hour later the credit is gone */
     CHECK(stats().dirty <= stats().live / 8);

@@ -113,7 +113,8 @@ static size_t wrong_mark(const unsigned char *p, unsigned i, size_t upto)
 
 static void check_all(void)
 {
-    CHECKF(VM_LOAD(&vm_limits.charged) == vm_frames_used() + vm_frames_kept() + vm_extents_used() + vm_extents_kept(), "after %llu calls", (unsigned long long)plan.calls);
+    CHECKF(VM_LOAD(&vm_limits.charged) == vm_frames_used() + vm_frames_kept() + vm_extents_used() + vm_extents_kept(),
+           "after %llu calls", (unsigned long long)plan.calls);
     CHECKF(vm_zone_check(), "after %llu calls", (unsigned long long)plan.calls);
     CHECKF(vm_extent_check(), "after %llu calls", (unsigned long long)plan.calls);
     CHECKF(vm_heap_check(), "after %llu calls", (unsigned long long)plan.calls);

@@ -260,7 +260,8 @@ static void sparse_round(uint64_t r, size_t size, bool refused)
     check();
     absent_bytes = 0;
     vm_slabs_each(sum_absent, NULL);
-    CHECKF(refused ? absent_bytes == 0 : absent_bytes > 0 || size < 256, "%zu bytes absent, size %zu, refused %d", absent_bytes, size, refused);
+    CHECKF(refused ? absent_bytes == 0 : absent_bytes > 0 || size < 256, "%zu bytes absent, size %zu, refused %d",
+           absent_bytes, size, refused);
     for (size_t i = 0; i < n; i++)
         if (p[i]) {
             live++;
@@ -340,7 +341,8 @@ CHILD_CASE(double_free_of_an_absent_block)
     char text[200];
     int status = child_status(free_absent_twice, NULL, text, sizeof text);
 
-    CHECKF(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strstr(text, "or freed once more"), "status %#x: %s", status, text);
+    CHECKF(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strstr(text, "or freed once more"), "status %#x: %s",
+           status, text);
 }
 
 /* Another thread that is at work gives what it does not serve from at once, and the rest when it next refills. */

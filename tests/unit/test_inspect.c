@@ -54,7 +54,8 @@ CHILD_CASE(classes)
 
     CHECK(vmalloc_class_read(vm_class_of(100), &c, sizeof c) == 0);
     CHECK(c.block_bytes == 112 && c.live_blocks == 1 && c.slabs == 1 && c.slab_bytes >= 112 && c.free_blocks > 0);
-    CHECK(vmalloc_class_read(vm_class_of(5000), &c, sizeof c) == 0 && c.live_blocks == 0 && c.slabs == 0 && c.block_bytes == 5120);
+    CHECK(vmalloc_class_read(vm_class_of(5000), &c, sizeof c) == 0 && c.live_blocks == 0 && c.slabs == 0
+          && c.block_bytes == 5120);
     CHECK(vmalloc_class_read(0, &c, sizeof c) == 0 && c.block_bytes == 0 && c.live_blocks == 1);
     errno = 0;
     CHECK(vmalloc_class_read(VM_CLASSES, &c, sizeof c) == -1 && errno == EINVAL);

@@ -287,8 +287,9 @@ static void all_is_true(void)
 {
     struct vm_fidelity f = check_now();
 
-    CHECKF(vm_fidelity_violations(&f) == 0, "never-out %d returned %d foreign %d shared %d disowned %d twice %d lazy %d lost %d",
-           (int)f.never_out, (int)f.returned, (int)f.foreign, (int)f.shared, (int)f.disowned, (int)f.twice, (int)f.lazy, (int)f.lost);
+    CHECKF(vm_fidelity_violations(&f) == 0,
+           "never-out %d returned %d foreign %d shared %d disowned %d twice %d lazy %d lost %d", (int)f.never_out,
+           (int)f.returned, (int)f.foreign, (int)f.shared, (int)f.disowned, (int)f.twice, (int)f.lazy, (int)f.lost);
     CHECK(vm_mmu_check());
 }
 
@@ -413,7 +414,8 @@ CHILD_CASE(faults_are_found)
     CHECK(*(volatile unsigned char *)(p + 9 * PAGE) == 0x7f);
     f = check_now();
     CHECK(f.foreign == 1);
-    CHECK(mmap((void *)(p + 9 * PAGE), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    CHECK(mmap((void *)(p + 9 * PAGE), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0)
+          != MAP_FAILED);
     all_is_true();
 
     vm_mmu_note_mapped(p, PAGE, vm_pte_owner_kind(owner), vm_pte_descriptor(owner));

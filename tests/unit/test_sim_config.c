@@ -30,7 +30,8 @@ static void sizes(void **state)
 static void presets(void **state)
 {
     (void)state;
-    static const char *const names[] = {"x86_64", "x86_64-la57", "i386-2level", "i386-pae", "linux-0.12", "segmented", "base-limit"};
+    static const char *const names[] = {"x86_64",     "x86_64-la57", "i386-2level", "i386-pae",
+                                        "linux-0.12", "segmented",   "base-limit"};
 
     for (unsigned i = 0; i < 7; i++) {
         assert_string_equal(vm_sim_config_preset_name(i), names[i]);

@@ -111,7 +111,8 @@ static void error_codes(void **state)
     assert_int_equal(last.vector, 14);
     assert_int_equal(ref(0, 0x1000, VM_SIM_FETCH), -EFAULT);
     assert_int_equal(last_error, VM_SIM_PF_USER | VM_SIM_PF_FETCH);
-    vm_sim_pt_set(process[0].pt, VM_SIM_LINEAR(0x1000), 1, vm_sim_pte_make(5, VM_SIM_PTE_P | VM_SIM_PTE_U | VM_SIM_PTE_NX, VM_SIM_DATA));
+    vm_sim_pt_set(process[0].pt, VM_SIM_LINEAR(0x1000), 1,
+                  vm_sim_pte_make(5, VM_SIM_PTE_P | VM_SIM_PTE_U | VM_SIM_PTE_NX, VM_SIM_DATA));
     assert_int_equal(ref(0, 0x1000, VM_SIM_READ), 0);
     assert_int_equal(ref(0, 0x1000, VM_SIM_WRITE), -EFAULT); /* from the TLB's entry */
     assert_int_equal(last_error, VM_SIM_PF_PRESENT | VM_SIM_PF_USER | VM_SIM_PF_WRITE);
@@ -163,7 +164,8 @@ static struct vm_sim_dtable gdt, ldt[2];
 static void segments(uint32_t base0, uint32_t base1)
 {
     struct vm_sim_descriptor table = {.limit = 63, .type = VM_SIM_SEG_TYPE_LDT, .present = true};
-    struct vm_sim_descriptor data = {.limit = 0xffff, .type = VM_SIM_SEG_WRITABLE, .dpl = 3, .present = true, .code_or_data = true};
+    struct vm_sim_descriptor data = {
+        .limit = 0xffff, .type = VM_SIM_SEG_WRITABLE, .dpl = 3, .present = true, .code_or_data = true};
 
     vm_sim_dtable_free(&gdt);
     vm_sim_dtable_init(&gdt, 4);
@@ -299,7 +301,8 @@ static void large_pages(void **state)
 {
     (void)state;
     set_up(VM_SIM_PAGING_4LEVEL, "skylake");
-    vm_sim_pt_set(process[0].pt, VM_SIM_LINEAR(0x40000000), 2, vm_sim_pte_make(1024, VM_SIM_PTE_P | VM_SIM_PTE_W | VM_SIM_PTE_U, VM_SIM_MMAP));
+    vm_sim_pt_set(process[0].pt, VM_SIM_LINEAR(0x40000000), 2,
+                  vm_sim_pte_make(1024, VM_SIM_PTE_P | VM_SIM_PTE_W | VM_SIM_PTE_U, VM_SIM_MMAP));
     for (uint64_t i = 0; i < 512; i++)
         ref(0, 0x40000000 + i * PAGE + 5, VM_SIM_WRITE);
     assert_int_equal(seen.physical.at, (1024 + 511) * PAGE + 5);

@@ -54,7 +54,8 @@ static void made_up_files(void **state)
         .h = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT}, .e_type = ET_EXEC, .e_phnum = 2,
               .e_phoff = sizeof(Elf32_Ehdr), .e_phentsize = sizeof(Elf32_Phdr)},
         .p = {{.p_type = PT_LOAD, .p_vaddr = 0x8048000, .p_filesz = 0x1234, .p_memsz = 0x1234, .p_flags = PF_R | PF_X},
-              {.p_type = PT_LOAD, .p_vaddr = 0x804a234, .p_offset = 0x1234, .p_filesz = 0x100, .p_memsz = 0x900, .p_flags = PF_R | PF_W}},
+              {.p_type = PT_LOAD, .p_vaddr = 0x804a234, .p_offset = 0x1234, .p_filesz = 0x100, .p_memsz = 0x900,
+               .p_flags = PF_R | PF_W}},
     }, bad;
 
     one_file(&good, sizeof good, 0, NULL);

@@ -55,7 +55,8 @@ static void areas(void **state)
     };
     const struct vm_sim_vma *v = vm_sim_vma_first(p->mm);
     for (unsigned i = 0; i < 3; i++, v = vm_sim_vma_next(v))
-        CHECK(v && v->start == want[i].start && v->end == want[i].end && v->perms == want[i].perms && v->region == want[i].region);
+        CHECK(v && v->start == want[i].start && v->end == want[i].end && v->perms == want[i].perms
+              && v->region == want[i].region);
     CHECK(v && v->region == VM_SIM_STACK && !vm_sim_vma_next(v));
     assert_int_equal(p->mm->brk, 0x407000);
     assert_int_equal(p->mm->end_code, 0x401800);

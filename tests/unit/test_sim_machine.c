@@ -32,7 +32,8 @@ static void every_preset(void **state)
         struct vm_sim_process *p = vm_sim_process_new(m, "first");
         CHECK(p && p->context.pid == 1 && vm_sim_process_by_pid(m, 1) == p && vm_sim_process_by_name(m, "first") == p);
         if (m->config.addressing == VM_SIM_FLAT) {
-            struct vm_sim_ref r = {.offset = p->mm->start_stack - 16, .process = p->context.slot, .access = VM_SIM_WRITE, .bytes = 8};
+            struct vm_sim_ref r = {
+                .offset = p->mm->start_stack - 16, .process = p->context.slot, .access = VM_SIM_WRITE, .bytes = 8};
             struct vm_sim_translation out;
             CHECK(vm_sim_ref(m, r, &out) == 0 && out.faults == 1 && out.linear.at == r.offset);
             CHECK(vm_sim_ref(m, r, &out) == 0 && out.faults == 0 && out.memory_reads == 1);
@@ -163,8 +164,8 @@ static void live(struct vm_sim_machine *m, uint64_t *seed, unsigned steps, bool 
             l->at[a] = 0;
         } else if (what < 16 && !l->at[a]) {
             l->pages[a] = n * 5;
-            if (vm_sim_mmap(m, l->p->mm, 0, n * 5 * PAGE, VM_SIM_R | VM_SIM_W, one_in(seed, 6) ? VM_SIM_VMA_SHARED : 0, VM_SIM_MMAP,
-                            one_in(seed, 4) ? vm_sim_file_open(m, "file", n * 5 * PAGE) : NULL, 0, &l->at[a]) != 0)
+            if (vm_sim_mmap(m, l->p->mm, 0, n * 5 * PAGE, VM_SIM_R | VM_SIM_W, one_in(seed, 6) ? VM_SIM_VMA_SHARED : 0,
+                            VM_SIM_MMAP, one_in(seed, 4) ? vm_sim_file_open(m, "file", n * 5 * PAGE) : NULL, 0, &l->at[a]) != 0)
                 l->at[a] = 0;
         } else if (l->at[a]) {
             struct vm_sim_ref ref[60];

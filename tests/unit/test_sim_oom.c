@@ -43,7 +43,8 @@ static uint64_t touch(struct vm_sim_machine *m, struct vm_sim_process *p, uint64
     uint64_t good = 0;
 
     for (uint64_t i = 0; i < pages; i++) {
-        struct vm_sim_ref r = {.offset = at + i * VM_SIM_PAGE_SIZE, .process = p->context.slot, .access = VM_SIM_WRITE, .bytes = 1};
+        struct vm_sim_ref r = {
+            .offset = at + i * VM_SIM_PAGE_SIZE, .process = p->context.slot, .access = VM_SIM_WRITE, .bytes = 1};
         good += vm_sim_ref(m, r, NULL) == 0;
     }
     if (pages > 1)

@@ -54,7 +54,8 @@ static void page_kinds(void **state)
 static struct vm_sim_machine *small(const char *policy, unsigned frames, uint64_t pages, struct vm_sim_process **p,
                                     uint64_t *at)
 {
-    struct vm_sim_machine *m = MACHINE("x86_64", "memory=2M", "reserved=none", "swap=none", "swap=4M", "watermarks=1 2 3", policy);
+    struct vm_sim_machine *m = MACHINE("x86_64", "memory=2M", "reserved=none", "swap=none", "swap=4M",
+                                       "watermarks=1 2 3", policy);
 
     *p = vm_sim_process_new(m, "p");
     *at = map_area(m, *p, pages);

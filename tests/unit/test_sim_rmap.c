@@ -154,7 +154,8 @@ struct model {
 static void random_map(struct vm_sim_machine *m, struct model *w, struct vm_sim_process *p)
 {
     static const char *const name[] = {"one", "two"};
-    uint64_t base = p->mm->base + (1 << 24), at = base + below(&w->seed, 64 * w->scale) * PAGE, pages = 1 + below(&w->seed, 30 * w->scale);
+    uint64_t base = p->mm->base + (1 << 24), at = base + below(&w->seed, 64 * w->scale) * PAGE,
+             pages = 1 + below(&w->seed, 30 * w->scale);
     bool file = one_in(&w->seed, 3);
     unsigned flags = one_in(&w->seed, 3) ? VM_SIM_VMA_SHARED : 0, perms = one_in(&w->seed, 4) ? VM_SIM_R : RW;
 
@@ -170,7 +171,8 @@ static void random_map(struct vm_sim_machine *m, struct model *w, struct vm_sim_
         break;
     default:
         vm_sim_mmap(m, p->mm, at, pages * PAGE, perms, file ? flags : 0, file ? VM_SIM_FILE : VM_SIM_MMAP,
-                    file ? vm_sim_file_open(m, name[below(&w->seed, 2)], 64 * w->scale * PAGE) : NULL, below(&w->seed, 34 * w->scale), NULL);
+                    file ? vm_sim_file_open(m, name[below(&w->seed, 2)], 64 * w->scale * PAGE) : NULL,
+                    below(&w->seed, 34 * w->scale), NULL);
     }
 }
 
@@ -242,8 +244,9 @@ static void random_step(struct vm_sim_machine *m, struct model *w)
 /* Much reclaimed, little memory: 1 MiB beside the low frames, so that reclaim and OOM are at work all the time. */
 static void everything(const char *preset, const char *policy, bool large)
 {
-    struct vm_sim_machine *m = large ? MACHINE(preset, "memory=16M", "page=2M", "reserved=none", "swap=none", "swap=2M", policy)
-                                     : MACHINE(preset, "memory=768K", "reserved=none", "swap=none", "swap=64K", "swap=32K", policy);
+    struct vm_sim_machine *m =
+        large ? MACHINE(preset, "memory=16M", "page=2M", "reserved=none", "swap=none", "swap=2M", policy)
+              : MACHINE(preset, "memory=768K", "reserved=none", "swap=none", "swap=64K", "swap=32K", policy);
     struct model w = {.seed = unit_seed(), .scale = large ? 64 : 1};
 
     for (unsigned step = 0; step < (large ? 120 : 500); step++) {

@@ -33,7 +33,8 @@ static void descriptors(void **state)
     assert_int_equal(d.dpl, 3);
     d = vm_sim_descriptor_unpack(0x00af9a000000ffff);
     assert_true(d.long_mode && !d.big);
-    d = (struct vm_sim_descriptor){.base = 0x12345678, .limit = 0xabcde, .type = 2, .dpl = 1, .present = true, .code_or_data = true};
+    d = (struct vm_sim_descriptor){
+        .base = 0x12345678, .limit = 0xabcde, .type = 2, .dpl = 1, .present = true, .code_or_data = true};
     assert_int_equal(vm_sim_descriptor_pack(&d), 0x120ab2345678bcde);
     assert_int_equal(vm_sim_descriptor_last(&d), 0xabcde);
     for (unsigned i = 0; i < 10000; i++) { /* every bit has its place */

@@ -72,7 +72,8 @@ static uint64_t reach(unsigned slot, unsigned index, uint64_t offset, enum vm_si
 {
     struct vm_sim_segment *s = vm_sim_segment_find(&process[slot], index);
     uint16_t selector = vm_sim_selector_pack((struct vm_sim_selector){(uint16_t)index, true, 3});
-    struct vm_sim_ref r = {.offset = offset, .selector = selector, .process = (uint16_t)slot, .access = (uint8_t)access, .bytes = 1};
+    struct vm_sim_ref r = {
+        .offset = offset, .selector = selector, .process = (uint16_t)slot, .access = (uint8_t)access, .bytes = 1};
     struct vm_sim_translation out;
 
     CHECK(!s || vm_sim_segment_selector(&process[slot], s) == selector);

@@ -21,7 +21,10 @@ static void make_refs(uint64_t *r)
     }
 }
 
-static struct vm_tlb *own_tlb(const struct vm_tlb_config *config) { return vm_tlb_init(own_memory(vm_tlb_bytes(config)), config); }
+static struct vm_tlb *own_tlb(const struct vm_tlb_config *config)
+{
+    return vm_tlb_init(own_memory(vm_tlb_bytes(config)), config);
+}
 
 static void same_counts(const struct vm_tlb_counts *a, const struct vm_tlb_counts *b)
 {
@@ -32,7 +35,8 @@ static void same_counts(const struct vm_tlb_counts *a, const struct vm_tlb_count
 static void play(struct vm_sim_tlb_study *s)
 {
     for (size_t at = 0; at < REFS; at += VM_SIM_TRACE_BATCH) {
-        struct vm_sim_item item = {.kind = VM_SIM_ITEM_REFS, .pid = 1, .ref = ref + at, .n = vm_min(VM_SIM_TRACE_BATCH, REFS - at)};
+        struct vm_sim_item item = {
+            .kind = VM_SIM_ITEM_REFS, .pid = 1, .ref = ref + at, .n = vm_min(VM_SIM_TRACE_BATCH, REFS - at)};
         vm_sim_tlb_study_item(s, &item);
     }
 }

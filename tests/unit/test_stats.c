@@ -155,8 +155,8 @@ static void compare(const struct scene *s)
     struct counts_sum sum;
 
     play(s, &sum);
-    bool right = sum.processes == s->processes && sum.calls == s->calls && (sum.frees == s->frees || !s->ended) && sum.reallocs == s->reallocs
-        && sum.failures == s->failures && sum.ended == s->ended;
+    bool right = sum.processes == s->processes && sum.calls == s->calls && (sum.frees == s->frees || !s->ended)
+                 && sum.reallocs == s->reallocs && sum.failures == s->failures && sum.ended == s->ended;
     bool plausible = !s->ended || (sum.live == 0 && (sum.peak_live > 0 || s->calls < 100));
     if (!right || !plausible)
         fail_msg("%s: %llu processes, %llu blocks handed out, %llu frees, %llu reallocs, %llu failures, %llu bytes live, peak "

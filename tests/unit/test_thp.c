@@ -1,5 +1,5 @@
-/* Unit tests of src/reclaim/thp, src/page/huge and what src/page/extent asks of them: which memory earns huge pages, with made-up times, costs and systems.
-   Each case of huge is a process of its own.  Run by `make check`. */
+/* Unit tests of src/reclaim/thp, src/page/huge and what src/page/extent asks of them: which memory earns huge
+   pages, with made-up times, costs and systems.  Each case of huge is a process of its own.  Run by `make check`. */
 #include "unit.h"
 
 #include "os/os.h"

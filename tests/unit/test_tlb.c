@@ -241,7 +241,8 @@ static uint64_t stream(unsigned kind, uint64_t i, uint64_t *seed, const struct v
 
 static const struct vm_tlb_config odd[] = {
     {.name = "odd sets", .shift = {12, 21, 30}, .walk_levels = 5, .walk_shift = {12, 21, 30, 39, 48},
-     .array = {{{3, 5, 1}, {7, 2, 2}, {1, 1, 4}}, {{100, 9, 3}, {5, 3, 4}}}, .walk_cache = {{0}, {3, 3, 0}, {1, 2, 0}, {1, 1, 0}, {0}}},
+     .array = {{{3, 5, 1}, {7, 2, 2}, {1, 1, 4}}, {{100, 9, 3}, {5, 3, 4}}},
+     .walk_cache = {{0}, {3, 3, 0}, {1, 2, 0}, {1, 1, 0}, {0}}},
     {.name = "no first level", .shift = {12, 21, 0}, .walk_levels = 4, .walk_shift = {12, 21, 30, 39},
      .array = {{{0}}, {{16, 17, 3}}}},
     {.name = "no second level for large pages", .shift = {12, 22, 0}, .walk_levels = 2, .walk_shift = {12, 22},

@@ -165,7 +165,8 @@ CHILD_CASE(wrong_calls)
     CHECK(vmt_vmalloc_tlb_start("zen3") == -1 && errno == EBUSY);
     memset(newer.more, 1, sizeof newer.more);
     CHECK(vmt_vmalloc_tlb_read(&newer.t, sizeof newer) == 0 && newer.more[0] == 0 && newer.more[63] == 0);
-    CHECK(vmt_vmalloc_tlb_read(&t, offsetof(struct vmalloc_tlb, freed)) == 0 && t.threads == 0 && t.freed == 7); /* an older caller */
+    CHECK(vmt_vmalloc_tlb_read(&t, offsetof(struct vmalloc_tlb, freed)) == 0 && t.threads == 0
+          && t.freed == 7); /* an older caller */
 }
 
 #define THREADS 6
@@ -188,8 +189,8 @@ CHILD_CASE(threads_add_up)
     for (unsigned i = 0; i < THREADS; i++)
         CHECK(pthread_join(t[i], NULL) == 0);
     struct vmalloc_tlb n = read_now();
-    CHECKF(n.handed_out + n.freed + n.skipped == 2 * THREADS * ROUNDS && n.handed_out == n.freed, "%lu out, %lu freed, %lu skipped",
-           n.handed_out, n.freed, n.skipped);
+    CHECKF(n.handed_out + n.freed + n.skipped == 2 * THREADS * ROUNDS && n.handed_out == n.freed,
+           "%lu out, %lu freed, %lu skipped", n.handed_out, n.freed, n.skipped);
     CHECK(n.threads >= 1 && n.references == 2 * THREADS * ROUNDS && vmt_vmalloc_check() == 1);
 }
 

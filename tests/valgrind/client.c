@@ -1,5 +1,5 @@
-/* What a program may do wrong with its blocks, a case a process, for `run` to compare what Valgrind says of it with libvmalloc and
-   without.  Every case ends with status 0 by itself. */
+/* What a program may do wrong with its blocks, a case a process, for `run` to compare what Valgrind says of it with libvmalloc
+   and without.  Every case ends with status 0 by itself. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <pthread.h>

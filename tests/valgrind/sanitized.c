@@ -1,5 +1,5 @@
-/* A program with threads that allocate, to be built with a sanitizer and run above libvmalloc; with an argument it makes a mistake
-   of each kind that a sanitizer looks for. */
+/* A program with threads that allocate, to be built with a sanitizer and run above libvmalloc; with an argument it makes a
+   mistake of each kind that a sanitizer looks for. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
