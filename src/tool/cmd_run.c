@@ -266,12 +266,26 @@ static void json_tlb(struct vm_sim_json *j, const struct vm_counts_tlb *t)
     vm_sim_json_end(j, '}');
 }
 
-static void json_figures(struct vm_sim_json *j, const struct vm_counts_file *file, const struct vm_counts_process *p,
-                         const struct counts_sum *s)
+static void json_program(struct vm_sim_json *j, const struct ended *e)
+{
+    vm_sim_json_begin(j, "program", '{');
+    vm_sim_json_signed(j, WIFEXITED(e->status) ? "exit_status" : "signal",
+                       WIFEXITED(e->status) ? WEXITSTATUS(e->status) : WTERMSIG(e->status));
+    vm_sim_json_double(j, "seconds", e->seconds);
+    vm_sim_json_number(j, "minor_faults", (uint64_t)e->usage.ru_minflt);
+    vm_sim_json_number(j, "major_faults", (uint64_t)e->usage.ru_majflt);
+    vm_sim_json_number(j, "peak_rss_bytes", (uint64_t)e->usage.ru_maxrss * VM_KIB);
+    vm_sim_json_end(j, '}');
+}
+
+/* e: of the program, NULL when it did not start with this process. */
+static void json_process(struct vm_sim_json *j, const struct vm_counts_file *file, const struct vm_counts_process *p,
+                         const struct counts_sum *s, const struct ended *e)
 {
     char command[sizeof p->command + 1];
 
     take_command(p, command);
+    vm_sim_json_begin(j, NULL, '{');
     vm_sim_json_number(j, "pid", p->pid);
     vm_sim_json_string(j, "command", command);
     vm_sim_json_bool(j, "forked", p->parent != 0);
@@ -298,17 +312,8 @@ static void json_figures(struct vm_sim_json *j, const struct vm_counts_file *fil
     if (p->tlb.preset[0])
         json_tlb(j, &p->tlb);
     json_classes(j, file, s);
-}
-
-static void json_program(struct vm_sim_json *j, const struct ended *e)
-{
-    vm_sim_json_begin(j, "program", '{');
-    vm_sim_json_signed(j, WIFEXITED(e->status) ? "exit_status" : "signal",
-                       WIFEXITED(e->status) ? WEXITSTATUS(e->status) : WTERMSIG(e->status));
-    vm_sim_json_double(j, "seconds", e->seconds);
-    vm_sim_json_number(j, "minor_faults", (uint64_t)e->usage.ru_minflt);
-    vm_sim_json_number(j, "major_faults", (uint64_t)e->usage.ru_majflt);
-    vm_sim_json_number(j, "peak_rss_bytes", (uint64_t)e->usage.ru_maxrss * VM_KIB);
+    if (e && e->known)
+        json_program(j, e);
     vm_sim_json_end(j, '}');
 }
 
@@ -342,19 +347,6 @@ static unsigned turn_of(const struct vm_counts_file *file, uint64_t number, uint
     return turn;
 }
 
-/* One process; e: of the program, NULL when it did not start with this process. */
-static void json_apart(FILE *out, const struct vm_counts_file *file, const struct vm_counts_process *p,
-                       const struct counts_sum *sum, const struct ended *e)
-{
-    struct vm_sim_json j = {.out = out};
-
-    vm_sim_json_begin(&j, NULL, '{');
-    json_figures(&j, file, p, sum);
-    if (e && e->known)
-        json_program(&j, e);
-    vm_sim_json_end(&j, '}');
-}
-
 static bool report_apart(const struct run *r, const struct vm_counts_file *file, const struct ended *e)
 {
     const struct vm_counts_process *p;
@@ -367,7 +359,8 @@ static bool report_apart(const struct run *r, const struct vm_counts_file *file,
             return false;
         counts_sum(file, i, &sum);
         if (r->json) {
-            json_apart(out, file, p, &sum, i == 1 ? e : NULL);
+            struct vm_sim_json j = {.out = out};
+            json_process(&j, file, p, &sum, i == 1 ? e : NULL);
         } else {
             print_process(out, file, p, &sum);
             if (i == 1)
@@ -401,13 +394,10 @@ static void report_together(const struct run *r, FILE *out, const struct vm_coun
     }
     for (uint64_t i = 0; (p = counts_next(file, &i)) != NULL;) {
         counts_sum(file, i, &sum);
-        if (r->json) {
-            vm_sim_json_begin(&j, NULL, '{');
-            json_figures(&j, file, p, &sum);
-            vm_sim_json_end(&j, '}');
-        } else {
+        if (r->json)
+            json_process(&j, file, p, &sum, NULL);
+        else
             print_process(out, file, p, &sum);
-        }
     }
     if (r->json) {
         vm_sim_json_end(&j, ']');
