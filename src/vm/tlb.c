@@ -10,8 +10,8 @@
    A lookup compares the fingerprints of a whole set at once, without a branch that depends on where it is found, and then
    the keys of those that agree.  In a wide set it first looks into the slot that the page's hash leads to, which has the
    number of its entries with such a hash, mostly 0 or 1, and the way of the latest.  The ways are in a ring in order of use,
-   the head the latest; entries that are not valid (NO_KEY) are the last ones of the ring, so that its end is
-   always the one to replace.
+   the head the latest; entries that are not valid (NO_KEY) are the last ones of the ring, so that its end is always the one
+   to replace.
 
      63                              19 18  17  16 15        0
     +----------------------------------+------+---+-----------+
@@ -236,7 +236,7 @@ static VM_NOINLINE void count_kinds(struct array *a, uint64_t old, uint64_t key)
         a->live[old >> KEY_SIZE_SHIFT & 3]--;
         a->globals -= !!(old & KEY_GLOBAL);
     } else {
-        a->evictions--;
+        a->evictions--; /* which insert() counted */
     }
     a->live[key >> KEY_SIZE_SHIFT & 3]++;
     a->globals += !!(key & KEY_GLOBAL);
