@@ -210,7 +210,26 @@ static void *resize(void *p, size_t n, const char *call)
     return q;
 }
 
-VM_EXPORT VM_NOINLINE void *VM_API(realloc)(void *p, size_t n) { return resize(p, n, "realloc()"); }
+static VM_NOINLINE void *realloc_missed(void *p, size_t n) { return resize(p, n, "realloc()"); }
+
+static VM_NOINLINE void *realloc_moves(void *p, size_t n, struct vm_page *slab)
+{
+    void *q = n != 0 ? vm_move_hit(slab, p, n) : NULL;
+
+    return VM_LIKELY(q != NULL) ? q : realloc_missed(p, n);
+}
+
+VM_EXPORT VM_NOINLINE void *VM_API(realloc)(void *p, size_t n)
+{
+    if (!p) {
+        void *q = vm_malloc_hit(n);
+        return VM_LIKELY(q != NULL) ? q : malloc_missed(n);
+    }
+    struct vm_page *slab = vm_slab_of_mine(p);
+    if (VM_UNLIKELY(!slab))
+        return realloc_missed(p, n);
+    return VM_LIKELY(n - 1 < slab->size) ? p : realloc_moves(p, n, slab);
+}
 
 static enum { NOT_KNOWN, OURS, ANOTHERS } whose_malloc; /* found out when it is first asked */
 

@@ -20,7 +20,7 @@ uint64_t vm_secret;
 /* A large block that grows asks for an eighth of its size more, so that growing by small steps does not remap at every
    step; the surplus is address space until it is touched. */
 #define GROWTH_SHARE 8
-#define STEPS_FROM 4096 /* so does a block in a slab of that size or more that moves, if it grows by less than half */
+/* So does a block in a slab of VM_STEPS_FROM or more that moves, if it grows by less than half. */
 
 /* Slow: a block of the class from the heap, whose lock is held or whose list is not empty. */
 static struct vm_block *pop_or_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
@@ -239,7 +239,7 @@ static void *move(void *p, struct vm_page *slab, size_t old, size_t n, const cha
 {
     void *q = NULL;
 
-    if (slab && old >= STEPS_FROM && n > old && n - old < old / 2
+    if (slab && old >= VM_STEPS_FROM && n > old && n - old < old / 2
         && n < VM_SMALL_LIMIT) /* a small request stays small */
         q = try_alloc(vm_min(n + n / GROWTH_SHARE, (size_t)VM_SMALL_LIMIT - 1), VM_BLOCK_MIN, false);
     if (!q)

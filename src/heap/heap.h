@@ -18,6 +18,8 @@
 #define VM_DIRECT_MAX 1024 /* direct[] finds the slab of requests up to here */
 #define VM_DIRECT_SLOTS (VM_DIRECT_MAX / VM_BLOCK_MIN + 1)
 
+#define VM_STEPS_FROM 4096 /* bytes: blocks that may get more than they ask for when they grow; see heap.c */
+
 /* Blocks of one other heap that a thread freed and holds back to send together.  Each costs its size and
    VM_OUTBOX_BLOCK_COST against VM_OUTBOX_ROOM: so a box holds at most 31 blocks and 8 KiB, but for the last one. */
 #define VM_OUTBOXES 8

@@ -4,6 +4,8 @@
 #ifndef VM_HEAP_FAST_H
 #define VM_HEAP_FAST_H
 
+#include <string.h>
+
 #include "heap/count.h"
 #include "heap/heap.h"
 #include "heap/remote.h"
@@ -122,6 +124,38 @@ VM_INLINE enum vm_free_verdict vm_free_tail_hit(void *p, struct vm_page **slab_o
         return VM_FREE_MISS;
     *slab_out = slab;
     return vm_free_in_slab(slab, p);
+}
+
+/* Fast: the slab of a block of this thread's, in the brk heap and with no sign of misuse; NULL for anything else, and where
+   calls are counted or traced. */
+VM_INLINE struct vm_page *vm_slab_of_mine(const void *p)
+{
+    uintptr_t offset = (uintptr_t)p - vm_brk.base;
+
+    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
+        return NULL;
+    struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
+    if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1))
+                    >= VM_PEEK(&slab->carved)))
+        return NULL;
+    if (VM_UNLIKELY(VM_PEEK(&slab->owner) != vm_tls) || (VM_INSTRUMENT && VM_UNLIKELY(vm_tls->tap != NULL)))
+        return NULL;
+    return VM_UNLIKELY(vm_may_be_sealed(p)) ? NULL : slab;
+}
+
+/* Fast: a block of this thread's slab that is to have n bytes, more than it has, in a new place.  NULL when there is none at
+   hand, or it should have room to grow by steps. */
+VM_INLINE void *vm_move_hit(struct vm_page *slab, void *p, size_t n)
+{
+    void *q = slab->size < VM_STEPS_FROM ? vm_malloc_hit(n) : NULL;
+
+    if (VM_UNLIKELY(!q))
+        return NULL;
+    memcpy(q, p, slab->size);
+    vm_slab_push(slab, p);
+    if (VM_UNLIKELY(--slab->held == 0))
+        vm_heap_slab_event(slab);
+    return q;
 }
 
 /* Fast: puts another thread's block, which is not sealed, into the outbox for its owner; false when that box is not
