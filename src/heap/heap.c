@@ -206,7 +206,11 @@ static void free_in_slab(struct vm_page *slab, struct vm_block *b)
     }
 }
 
-bool vm_heap_free_warm(void *p) { return may_be_mapped(p) && vm_extent_put_warm_at((uintptr_t)p); }
+bool vm_heap_free_warm(void *p)
+{
+    struct vm_extent *e = large_at(p);
+    return e && vm_extent_put_warm(e);
+}
 
 void vm_heap_free(void *p, const char *call)
 {
@@ -218,7 +222,7 @@ void vm_heap_free(void *p, const char *call)
         free_in_slab(slab, p);
     else if (!e)
         vm_misuse(p, call, true);
-    else if (!vm_extent_put_warm(e) && !interrupted_ourselves())
+    else if (!interrupted_ourselves())
         vm_extent_free(e);
 }
 

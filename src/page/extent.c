@@ -223,8 +223,8 @@ static void end_slot(unsigned slot)
 
 static void end_slots(void)
 {
-    for (unsigned i = 0; i < VM_WARM_SLOTS; i++)
-        end_slot(i);
+    for (uint64_t let = vm_warm_slots_let(); let; let &= let - 1)
+        end_slot((unsigned)__builtin_ctzl(let));
 }
 
 /* All warm extents become dirty ones; slots whose extents are out stay let. */
@@ -232,21 +232,21 @@ static void warm_to_dirty(void)
 {
     struct vm_extent *e;
 
-    for (unsigned i = 0; i < VM_WARM_SLOTS; i++)
-        if (vm_warm_slot(i, &e) > 0 && e)
-            end_slot(i);
+    for (uint64_t let = vm_warm_slots_let(); let; let &= let - 1) {
+        unsigned slot = (unsigned)__builtin_ctzl(let);
+        if (vm_warm_slot(slot, &e) > 0 && e)
+            end_slot(slot);
+    }
 }
 
 /* Lets a slot to an extent in flight, one that is not let or else the one let longest; false: it cannot be. */
 static bool flight_to_warm(struct vm_extent *e)
 {
-    struct vm_extent *other;
-    unsigned slot = 0;
+    uint64_t vacant = ~vm_warm_slots_let();
+    unsigned slot = vacant ? (unsigned)__builtin_ctzl(vacant) : warm_next++ % VM_WARM_SLOTS;
 
-    while (slot < VM_WARM_SLOTS && vm_warm_slot(slot, &other) > 0)
-        slot++;
-    if (slot == VM_WARM_SLOTS)
-        end_slot(slot = warm_next++ % VM_WARM_SLOTS);
+    if (!vacant)
+        end_slot(slot);
     if (!vm_warm_let(slot, e))
         return false;
     VM_STORE(&dirty_bytes, dirty_bytes + e->size);
@@ -739,7 +739,6 @@ static size_t keep_bound(void)
 }
 
 bool vm_extent_put_warm(struct vm_extent *e) { return !vm_limit_strained() && vm_warm_put(e); }
-bool vm_extent_put_warm_at(uintptr_t base) { return !vm_limit_strained() && vm_warm_put_at(base); }
 
 void vm_extent_free(struct vm_extent *e)
 {
@@ -920,11 +919,19 @@ bool vm_extent_resize(struct vm_extent *e, size_t bytes, bool stay)
     return done;
 }
 
+static bool is_live_at(const struct vm_extent *e, uintptr_t address)
+{
+    return e && VM_LOAD(&e->base) == address && state_of(e) == VM_EXTENT_LIVE;
+}
+
 struct vm_extent *vm_extent_at(uintptr_t address)
 {
-    struct vm_extent *e = extent_named_at(address);
+    struct vm_extent *e = vm_warm_taken(); /* what was handed out last is often freed first */
 
-    return e && VM_LOAD(&e->base) == address && state_of(e) == VM_EXTENT_LIVE ? e : NULL;
+    if (is_live_at(e, address))
+        return e;
+    e = extent_named_at(address);
+    return is_live_at(e, address) ? e : NULL;
 }
 
 /* What is of use to others. */

@@ -41,11 +41,9 @@ extern VM_HIDDEN struct vm_fact vm_extent_facts[]; /* for other processes */
 
 void vm_extents_start(void);
 
-/* The same as the two below, without a lock: NULL and false where one is needed.  With `at` the live extent that starts
-   at the address, if it was taken so, too. */
+/* The same as the two below, without a lock: NULL and false where one is needed. */
 struct vm_extent *vm_extent_take_warm(size_t bytes, size_t align);
 bool vm_extent_put_warm(struct vm_extent *e);
-bool vm_extent_put_warm_at(uintptr_t base);
 
 /* A live extent of at least `bytes` (> 0, up to PTRDIFF_MAX) whose base is a multiple of `align` (a power of two);
    NULL when the system refuses.  Its size is the request rounded to pages.  e->zeroed: all of it reads as zero. */

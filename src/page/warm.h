@@ -15,7 +15,7 @@
 
 #include "base/base.h"
 
-#define VM_WARM_SLOTS 8
+#define VM_WARM_SLOTS 64
 
 struct vm_extent;
 
@@ -25,11 +25,12 @@ struct vm_extent;
    when it was looked at. */
 struct vm_extent *vm_warm_take(size_t size, size_t align);
 
+/* The extent that was taken last, or another one, which may be anybody's and in any state, or NULL. */
+struct vm_extent *vm_warm_taken(void);
+
 /* Puts a live extent, which is warm from then on, into a slot of its size whose extent is out; false: there is none, or
-   the extent may read as zero: the first free of such a one is not for us.  With `at` the live extent that starts at the
-   address, into the slot that it came from. */
+   the extent may read as zero: the first free of such a one is not for us. */
 bool vm_warm_put(struct vm_extent *e);
-bool vm_warm_put_at(uintptr_t base);
 
 /* Bytes let to extents that are out, and how many these are. */
 size_t vm_warm_out(size_t *count);
@@ -38,6 +39,9 @@ size_t vm_warm_out(size_t *count);
 size_t vm_warm_slot(unsigned slot, struct vm_extent **e);
 
 /* ---- Under vm_extents_lock. ---- */
+
+/* Bit i: slot i is let. */
+uint64_t vm_warm_slots_let(void);
 
 /* Lets a slot that is not let to the extent, which becomes warm; false: the word has no room for it, nothing done. */
 bool vm_warm_let(unsigned slot, struct vm_extent *e);

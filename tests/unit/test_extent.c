@@ -167,23 +167,25 @@ CHILD_CASE(best_fit_then_lowest)
 /* What was freed last waits as it is for a request of its size; any other request may use all of it. */
 CHILD_CASE(warm_extents)
 {
-    struct vm_extent *e[12];
+    enum { COUNT = 72, SIZE = 128 * KIB }; /* more than there are slots */
+    struct vm_extent *e[COUNT];
 
     start();
-    for (unsigned i = 0; i < 12; i++)
-        e[i] = get(MIB, 1);
-    for (unsigned i = 0; i < 12; i++) {
+    for (unsigned i = 0; i < COUNT; i++)
+        e[i] = get(SIZE, 1);
+    for (unsigned i = 0; i < COUNT; i++) {
         uintptr_t base = e[i]->base;
         put(e[i]);
         CHECK(e[i]->state == VM_EXTENT_WARM && !vm_extent_at(base));
     }
-    CHECK(e[3]->state == VM_EXTENT_DIRTY || e[3]->state == VM_EXTENT_UNUSED); /* eight are warm */
-    struct vm_extent *a = get(MIB, 1), *b = get(MIB, 1);
-    CHECK(a != b && a->state == VM_EXTENT_LIVE && !a->zeroed && !b->zeroed && stats().dirty == 10 * MIB);
+    CHECK(e[3]->state == VM_EXTENT_DIRTY || e[3]->state == VM_EXTENT_UNUSED); /* 64 are warm */
+    struct vm_extent *a = get(SIZE, 1), *b = get(SIZE, 1);
+    CHECK(a == e[COUNT - 1] && b == e[COUNT - 2] && a->state == VM_EXTENT_LIVE && !a->zeroed && !b->zeroed
+          && stats().dirty == (COUNT - 2) * SIZE);
     put(b);
     put(a);
     unsigned maps = fake.maps;
-    CHECK(get(12 * MIB, 1) && fake.maps == maps); /* made of all of them */
+    CHECK(get(COUNT * SIZE, 1) && fake.maps == maps); /* made of all of them */
 }
 
 CHILD_CASE(grow_into_warm)
@@ -592,13 +594,12 @@ CHILD_CASE(account_of_warm_extents)
     CHECK(vm_extent_take_warm(MIB - 5, 16) == e && vm_extent_at(e->base) == e && !e->zeroed);
     check();
     CHECK(stats().dirty == 0 && stats().claimed == MIB && vm_extents_kept() == 0 && vm_extents_used() == stats().live);
-    CHECK(!vm_extent_put_warm_at(other->base) && !vm_extent_put_warm_at(e->base + PAGE));
-    CHECK(vm_extent_put_warm_at(e->base) && !vm_extent_put_warm_at(e->base) && !vm_extent_at(e->base));
+    CHECK(!vm_extent_put_warm(other) && vm_extent_put_warm(e) && !vm_extent_at(e->base));
     check();
     CHECK(stats().dirty == MIB && vm_extents_kept() == MIB);
     CHECK(get(MIB, 1) == e && vm_extent_resize(e, 3 * MIB, false));
     check();
-    CHECK(!vm_extent_put_warm(e) && !vm_extent_put_warm_at(e->base)); /* of another size now */
+    CHECK(!vm_extent_put_warm(e)); /* of another size now */
     put(e);
     put(other);
     put(ballast);
@@ -663,7 +664,7 @@ static void *trade(void *arg)
             continue;
         }
         mark[0] = 0;
-        if (!vm_extent_put_warm_at((*e)->base))
+        if (!vm_extent_put_warm(*e))
             vm_extent_free(*e);
         *e = NULL;
         if (one_in(&r, 500))
