@@ -30,8 +30,7 @@ int cmd_where(int argc, char **argv);
 int tool_failed(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int tool_usage(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reads the whole number above 0 at the start of the text, hexadecimal behind 0x, octal behind 0.  What follows it; NULL:
-   there is none. */
+/* Reads the whole number above 0 at the start of the text, hexadecimal behind 0x.  What follows it; NULL: there is none. */
 const char *tool_number(const char *text, uint64_t *n);
 
 /* Flushes and closes stdout; a full disk is an error like another. */

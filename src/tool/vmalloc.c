@@ -55,7 +55,7 @@ const char *tool_number(const char *text, uint64_t *n)
     char *end;
 
     errno = 0;
-    *n = strtoull(text, &end, 0);
+    *n = strtoull(text, &end, text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10);
     return *text < '0' || *text > '9' || errno || *n == 0 ? NULL : end;
 }
 
