@@ -44,7 +44,8 @@ void vm_remote_free(struct vm_heap *h, struct vm_page *slab, struct vm_block *b)
 void vm_remote_flush(struct vm_heap *h)
 {
     for (unsigned i = 0; i < VM_OUTBOXES; i++)
-        vm_outbox_reuse(&h->out[i], h->out[i].owner);
+        if (h->out[i].head)
+            vm_outbox_reuse(&h->out[i], h->out[i].owner);
 }
 
 VM_INLINE void to_slab(struct vm_heap *h, struct vm_page *slab, struct vm_block *b)
@@ -102,7 +103,7 @@ static void take_in_side_by_side(struct vm_heap *h, struct vm_block *list[VM_INB
     EACH_LIST(END)
 }
 
-void vm_remote_drain(struct vm_heap *h)
+static VM_NOINLINE void drain(struct vm_heap *h)
 {
     struct vm_block *list[VM_INBOXES];
 
@@ -114,4 +115,14 @@ void vm_remote_drain(struct vm_heap *h)
             next = at->next;
             take_in(h, at);
         }
+}
+
+void vm_remote_drain(struct vm_heap *h)
+{
+    uintptr_t any = 0;
+
+    for (unsigned i = 0; i < VM_INBOXES; i++)
+        any |= (uintptr_t)VM_LOAD(&h->inbox[i]);
+    if (any)
+        drain(h);
 }

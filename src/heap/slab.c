@@ -106,7 +106,7 @@ VM_UNSANITIZED bool vm_slab_is_out(const struct vm_page *slab, size_t index)
    whole, and be wanted by the next slab: either way more of them should stay. */
 static void note_wanted(struct vm_heap *h, size_t units, size_t unit)
 {
-    if (units > 0 && vm_keep_owed(&h->sparse_keep) > 0)
+    if (vm_keep_owed(&h->sparse_keep) > 0)
         vm_keep_fetched(&h->sparse_keep, units * unit, vm_os.now());
 }
 
@@ -210,7 +210,8 @@ static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
 
     if (slab->state == VM_SLAB_CURRENT)
         set_current(h, slab->serves, (struct vm_page *)(uintptr_t)&vm_slab_none);
-    note_wanted(h, (size_t)__builtin_popcountll(slab->absent), unit_bytes(slab));
+    if (slab->absent)
+        note_wanted(h, (size_t)__builtin_popcountll(slab->absent), unit_bytes(slab));
     VM_STORE(&expected[slab->class_id], (uint32_t)touched);
     vm_list_remove(&slab->list);
     for (unsigned i = frames; i-- > 0;)
@@ -407,7 +408,7 @@ static void return_sparse(struct vm_heap *h, size_t target)
 
 static void to_sparse(struct vm_heap *h, struct vm_page *slab)
 {
-    size_t absent = (size_t)__builtin_popcountll(slab->absent) * unit_bytes(slab);
+    size_t absent = slab->absent ? (size_t)__builtin_popcountll(slab->absent) * unit_bytes(slab) : 0;
     size_t free_bytes = (slab->carved - vm_slab_out(slab)) * slab->size;
 
     from_sparse(h, slab);
@@ -526,7 +527,7 @@ static struct vm_page *find_lender(struct vm_heap *h, unsigned class_id)
         return NULL;
     for (unsigned id = class_id + 1; id < VM_CLASSES && vm_classes[id].size <= 2 * size; id++) {
         struct vm_list *l = &h->partial[id];
-        if (vm_classes[id].size % alignment != 0)
+        if (vm_list_empty(l) || (vm_classes[id].size & (alignment - 1)) != 0)
             continue;
         for (int looks = 0; looks < LENDER_LOOKS && (l = l->next) != &h->partial[id]; looks++) {
             struct vm_page *slab = VM_CONTAINER_OF(l, struct vm_page, list);

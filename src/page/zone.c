@@ -109,6 +109,16 @@ static uint32_t run_starts(uint32_t bits, unsigned n)
     return bits;
 }
 
+/* Few are set as a rule, and a processor need not have an instruction for it. */
+static unsigned count_bits(uint32_t bits)
+{
+    unsigned n = 0;
+
+    for (; bits; bits &= bits - 1)
+        n++;
+    return n;
+}
+
 static uint32_t dirty_bits(const struct vm_chunk *c) { return c->free & ~c->clean; }
 
 static void to_bucket(struct vm_list buckets[], struct vm_list *node, uint32_t bits)
@@ -537,7 +547,7 @@ struct vm_page *vm_frames_alloc(unsigned n, size_t touch_bytes, struct vm_frames
         c = find_frames(n, touch, &mask);
     news->grown = (brk_frames + zone_frames - frames) << VM_FRAME_SHIFT;
     opened = opened || (c && open_chunk(c));
-    unsigned clean = c ? (unsigned)__builtin_popcount(c->clean & mask) : 0;
+    unsigned clean = c ? count_bits(c->clean & mask) : 0;
     if (clean > 0 && !vm_limit_charge(clean * VM_FRAME_BYTES))
         c = NULL;
     if (c) {
@@ -738,7 +748,7 @@ void vm_frames_free(struct vm_page *first, unsigned n, size_t touched_bytes)
         note_touched(c, bit + i, vm_min(touched, FRAME_PARTS));
         touched -= vm_min(touched, FRAME_PARTS);
     }
-    unsigned clean = (unsigned)__builtin_popcount(c->clean & mask);
+    unsigned clean = count_bits(c->clean & mask);
     VM_STORE(&used_frames, used_frames - n);
     clean_frames += clean;
     vm_limit_uncharge(clean * VM_FRAME_BYTES); /* never touched */
