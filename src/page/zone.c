@@ -39,7 +39,7 @@
 #define PART_BYTES (VM_FRAME_BYTES / FRAME_PARTS)
 #define TRIM_MIN (64 * VM_MIB) /* free at the top of the break: half of it goes back when it is that much ... */
 #define TRIM_SHARE 4           /* ... and that part of the break */
-#define DIRTY_LOOKS 4          /* chunks looked at for a run that starts resident */
+#define DIRTY_LOOKS 16         /* chunks looked at for a run that starts resident */
 #define WAVE_LOOKS 4           /* chunks looked at for one that is free but for a few dirty frames ... */
 #define WAVE_DIRTY_SHARE 4     /* ... a quarter of its frames at most */
 
