@@ -122,6 +122,13 @@ static void unname_extent(const struct vm_extent *e)
     vm_mmu_unmap(page_down(e->base + e->size - 1), (size_t)1 << 12);
 }
 
+/* Removes the names of the two pages on either side of where an extent ended. */
+static void unname_border(uintptr_t border)
+{
+    vm_mmu_unmap(page_down(border - 1), (size_t)1 << 12);
+    vm_mmu_unmap(border, (size_t)1 << 12);
+}
+
 /* Tables for naming whatever lies in [base, base + size) and one border inside it. */
 static bool reserve_tables(uintptr_t base, size_t size, uintptr_t border)
 {
@@ -181,19 +188,18 @@ static void coalesce(struct vm_extent *e, enum vm_extent_state state)
         return;
     /* The outer pages of the whole are named already (no new table), the inner ones lose their names. */
     vm_mmu_begin();
-    unname_extent(e);
     if (join_below) {
         from_free(below);
-        unname_extent(below);
+        unname_border(e->base);
         e->size += below->size;
         VM_STORE(&e->base, below->base);
     }
     if (join_above) {
         from_free(above);
-        unname_extent(above);
+        unname_border(above->base);
         e->size += above->size;
     }
-    /* The tables that named the ends just came back to the spares, so that naming again cannot fail. */
+    /* The tables of an end that was next to a border just came back to the spares, so that naming it cannot fail. */
     name_extent(e);
     vm_mmu_end();
     if (join_below)
@@ -299,8 +305,11 @@ static bool use_free(struct vm_extent **taken, size_t size, size_t align)
     if (!reserve_spares(2))
         return false;
     vm_mmu_begin();
-    unsigned need = vm_mmu_need(e->base, 1) + vm_mmu_need(e->base + e->size - 1, 1) + vm_mmu_need(at, 1)
-                    + vm_mmu_need(at - 1, 1) + vm_mmu_need(at + size, 1) + vm_mmu_need(at + size - 1, 1);
+    unsigned need = 0; /* the ends are named already */
+    if (at > e->base)
+        need += vm_mmu_need(at - 1, 1) + vm_mmu_need(at, 1);
+    if (at + size < e->base + e->size)
+        need += vm_mmu_need(at + size - 1, 1) + vm_mmu_need(at + size, 1);
     if (!vm_mmu_reserve(need)) {
         vm_mmu_end();
         return false;

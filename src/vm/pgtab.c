@@ -66,11 +66,31 @@ static unsigned missing(vm_pte entry, unsigned level, uintptr_t from, uintptr_t 
     return count;
 }
 
+/* The same for one page. */
+static unsigned missing_for_page(vm_pte entry, unsigned level, uintptr_t address)
+{
+    while (entry != 0 && level > 1) {
+        const struct vm_table *table = vm_pte_descriptor(entry);
+        entry = table->entry[index_of(address, level)];
+        if (entry & VM_PTE_LEAF)
+            return 0;
+        level--;
+    }
+    return entry ? 0 : level;
+}
+
+static bool is_one_page(uintptr_t base, size_t bytes)
+{
+    return (base >> VM_PAGE_SHIFT) == (base + bytes - 1) >> VM_PAGE_SHIFT;
+}
+
 unsigned vm_pgtab_need(const struct vm_pgtab *t, uintptr_t base, size_t bytes)
 {
     unsigned level;
     const vm_pte *root = root_of((struct vm_pgtab *)(uintptr_t)t, base, &level);
 
+    if (is_one_page(base, bytes))
+        return missing_for_page(*root, level, base);
     return missing(*root, level, base, base + bytes);
 }
 
@@ -99,6 +119,49 @@ static void map_level(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintptr
     }
 }
 
+/* What map_level() and unmap_level() do for one page, without recursion: extents are named by single ones. */
+static void map_page(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintptr_t address, vm_pte leaf)
+{
+    for (;; level--) {
+        struct vm_table *table = vm_pte_descriptor(*entry);
+        vm_pte *e = &table->entry[index_of(address, level)];
+        VM_ASSERT(level == 1 || !(*e & VM_PTE_LEAF));
+        if (*e == 0)
+            VM_STORE(entry, *entry + VM_PTE_USED_ONE);
+        if (level == 1) {
+            VM_STORE_RELEASE(e, leaf | VM_PTE_PRESENT | VM_PTE_LEAF);
+            return;
+        }
+        if (*e == 0)
+            VM_STORE_RELEASE(e, take_table(t));
+        entry = e;
+    }
+}
+
+static void unmap_page(struct vm_pgtab *t, vm_pte *root, unsigned levels, uintptr_t address)
+{
+    vm_pte *path[VM_PGTAB_LEVELS_HIGH + 1] = {0}; /* by level: the entry that names the table there; 0: the leaf */
+    unsigned level = levels;
+
+    for (path[level] = root; level > 0; level--) {
+        struct vm_table *table = vm_pte_descriptor(*path[level]);
+        path[level - 1] = &table->entry[index_of(address, level)];
+        if (*path[level - 1] == 0)
+            return;
+        VM_ASSERT(level == 1 || !(*path[level - 1] & VM_PTE_LEAF));
+    }
+    VM_STORE(path[0], (vm_pte)0);
+    for (level = 1;; level++) {
+        VM_STORE(path[level], *path[level] - VM_PTE_USED_ONE);
+        if (level == levels || used_of(*path[level]) > 0)
+            return;
+        struct vm_table *empty = vm_pte_descriptor(*path[level]);
+        VM_STORE(path[level], (vm_pte)0);
+        vm_pgtab_give(t, empty);
+        t->tables--;
+    }
+}
+
 void vm_pgtab_map(struct vm_pgtab *t, uintptr_t base, size_t bytes, vm_pte leaf)
 {
     unsigned level;
@@ -107,7 +170,10 @@ void vm_pgtab_map(struct vm_pgtab *t, uintptr_t base, size_t bytes, vm_pte leaf)
     VM_ASSERT(root != NULL);
     if (*root == 0)
         VM_STORE_RELEASE(root, take_table(t));
-    map_level(t, root, level, base, base + bytes, leaf);
+    if (is_one_page(base, bytes))
+        map_page(t, root, level, base, leaf);
+    else
+        map_level(t, root, level, base, base + bytes, leaf);
 }
 
 static void unmap_level(struct vm_pgtab *t, vm_pte *entry, unsigned level, uintptr_t from, uintptr_t to)
@@ -145,7 +211,11 @@ void vm_pgtab_unmap(struct vm_pgtab *t, uintptr_t base, size_t bytes)
     vm_pte *root = root_of(t, base, &level);
 
     /* A root stays when it is empty: it is one page. */
-    if (root && *root != 0)
+    if (!root || *root == 0)
+        return;
+    if (is_one_page(base, bytes))
+        unmap_page(t, root, level, base);
+    else
         unmap_level(t, root, level, base, base + bytes);
 }
 
