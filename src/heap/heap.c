@@ -81,9 +81,10 @@ static void *alloc_large(size_t n, size_t align, bool zero)
 {
     if (interrupted_ourselves())
         return NULL;
-    struct vm_extent *e = vm_extent_alloc(n, align);
+    struct vm_extent *(*take)(size_t bytes, size_t alignment) = zero ? vm_extent_alloc_zero : vm_extent_alloc;
+    struct vm_extent *e = take(n, align);
     if (!e && give_back(n))
-        e = vm_extent_alloc(n, align);
+        e = take(n, align);
     if (!e)
         return NULL;
     if (zero && !e->zeroed)

@@ -374,11 +374,11 @@ static struct vm_extent *find_clean(size_t size, size_t align, enum pages pages)
 
 static struct vm_extent *take_grown(size_t size);
 
-static struct vm_extent *take_kept(size_t size, size_t align, enum pages pages)
+static struct vm_extent *take_kept(size_t size, size_t align, enum pages pages, bool zero)
 {
     struct vm_extent *e = find_fit(&dirty_tree, size, align);
 
-    if (!e && pages == PAGES_SMALL && align <= vm_os.page_size && (e = take_grown(size)))
+    if (!e && !zero && pages == PAGES_SMALL && align <= vm_os.page_size && (e = take_grown(size)))
         return e;
     if (!e)
         e = find_clean(size, align, pages);
@@ -682,7 +682,7 @@ struct vm_extent *vm_extent_take_warm(size_t bytes, size_t align)
     return NULL;
 }
 
-struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
+static struct vm_extent *alloc(size_t bytes, size_t align, bool zero)
 {
     size_t size = vm_align_up(bytes, vm_os.page_size);
 
@@ -695,7 +695,7 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
     vm_lock_outer(&vm_extents_lock);
     enum pages pages = earned_pages(size);
     warm_to_dirty();
-    e = take_kept(size, align, pages);
+    e = take_kept(size, align, pages, zero);
     if (!e)
         e = take_charged(size, align, pages);
     if (!e && (dirty_bytes > 0 || clean_bytes > 0)) { /* refused: what we keep may be what is missing */
@@ -716,6 +716,9 @@ struct vm_extent *vm_extent_alloc(size_t bytes, size_t align)
         touch_huge(e, pages);
     return e;
 }
+
+struct vm_extent *vm_extent_alloc(size_t bytes, size_t align) { return alloc(bytes, align, false); }
+struct vm_extent *vm_extent_alloc_zero(size_t bytes, size_t align) { return alloc(bytes, align, true); }
 
 /* Is hardly a page of a live extent resident, as far as a few of them show?  The first one found ends the looking. */
 static bool is_hollow(const struct vm_extent *e)

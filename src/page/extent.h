@@ -1,7 +1,8 @@
 /* Extents: mmap'd ranges of whole pages for requests of 128 KiB and more.  A live extent is one block.  A freed one is
-   kept for a while (see reclaim/keep.h), coalesced with free neighbours of its kind, split for later requests, and in
-   the end unmapped, or purged where unmapping would cut a mapping in two.  The shadow page table names the extent at
-   the first and the last page of every extent, live or free: that is the owner lookup and the way to neighbours.
+   kept for a while (see reclaim/keep.h), coalesced with free neighbours of its kind, split for smaller requests or
+   lengthened for a larger one, and in the end unmapped, or purged where unmapping would cut a mapping in two.  The shadow
+   page table names the extent at the first and the last page of every extent, live or free: that is the owner lookup and
+   the way to neighbours.
 
        a free extent is   warm: freed just now, in a slot for its size (page/warm.h)
                           dirty: pages of the last owner, resident     in dirty tree, dirty list (oldest first)
@@ -48,6 +49,10 @@ bool vm_extent_put_warm(struct vm_extent *e);
 /* A live extent of at least `bytes` (> 0, up to PTRDIFF_MAX) whose base is a multiple of `align` (a power of two);
    NULL when the system refuses.  Its size is the request rounded to pages.  e->zeroed: all of it reads as zero. */
 struct vm_extent *vm_extent_alloc(size_t bytes, size_t align);
+
+/* The same for what is to read as zero (if it does not, vm_extent_clear() follows): rather fresh pages, which may stay
+   untouched, than kept ones that are too few. */
+struct vm_extent *vm_extent_alloc_zero(size_t bytes, size_t align);
 
 /* Makes the first bytes of a live extent that was just handed out read as zero: by writing, or, where hardly a page is
    there to be written, by returning what there is. */

@@ -311,9 +311,11 @@ CHILD_CASE(kept_is_grown)
     CHECK(wrong_at((void *)e->base, 4 * MIB, 4 * MIB, 7, false) == SIZE_MAX); /* the pages that were kept */
     put(e);
 
-    /* Not for a request twice as large, nor at an alignment, nor where the system refuses. */
+    /* Not for a request twice as large, at an alignment, or for zeros, nor where the system refuses. */
     struct vm_extent *larger = get(13 * MIB, 1), *aligned = get(7 * MIB, 64 * KIB);
     CHECK(larger->zeroed && aligned->zeroed && stats().dirty == 6 * MIB);
+    struct vm_extent *zeros = vm_extent_alloc_zero(8 * MIB, 1);
+    CHECK(zeros && zeros->zeroed && stats().dirty == 6 * MIB);
     fake.remap = true;
     struct vm_extent *fresh = get(12 * MIB, 1);
     CHECK(fresh->zeroed && stats().dirty == 6 * MIB);
