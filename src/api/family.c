@@ -210,7 +210,12 @@ static void *resize(void *p, size_t n, const char *call)
     return q;
 }
 
-static VM_NOINLINE void *realloc_missed(void *p, size_t n) { return resize(p, n, "realloc()"); }
+static VM_NOINLINE void *realloc_missed(void *p, size_t n)
+{
+    bool heard = is_told() || (VM_INSTRUMENT && VM_UNLIKELY(vm_counting));
+
+    return !heard && vm_heap_has_room(p, n) ? p : resize(p, n, "realloc()");
+}
 
 static VM_NOINLINE void *realloc_moves(void *p, size_t n, struct vm_page *slab)
 {

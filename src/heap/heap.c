@@ -261,12 +261,22 @@ static void *move(void *p, struct vm_page *slab, size_t old, size_t n, const cha
     return q;
 }
 
+/* Pages that a block does not need any more go back, unless they are no more than growth asks for ahead. */
+static bool has_room(const struct vm_extent *e, size_t n)
+{
+    return n - 1 < e->size && e->size - n <= e->size / GROWTH_SHARE;
+}
+
+bool vm_heap_has_room(const void *p, size_t n)
+{
+    const struct vm_extent *e = large_at(p);
+    return e && has_room(e, n);
+}
+
 static void *realloc_large(struct vm_extent *e, size_t n, const char *call)
 {
-    if (n <= e->size) {
-        /* Stays where it is.  Pages that it does not need any more go back, unless they are no more than growth asks for
-           ahead. */
-        if (e->size - n > e->size / GROWTH_SHARE && !interrupted_ourselves())
+    if (n <= e->size) { /* stays where it is */
+        if (!has_room(e, n) && !interrupted_ourselves())
             vm_extent_resize(e, n, true);
         return (void *)e->base;
     }

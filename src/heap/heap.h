@@ -100,6 +100,9 @@ size_t vm_heap_usable(const void *p, const char *call, bool freeing);
 /* As C's realloc for p != NULL and n > 0; never moves when n fits the block. */
 void *vm_heap_realloc(void *p, size_t n, const char *call);
 
+/* Is this a large block that stays as it is when it is resized to n?  No lock. */
+bool vm_heap_has_room(const void *p, size_t n);
+
 /* A block's `held` came to 0 in the owner's hit path. */
 void vm_heap_slab_event(struct vm_page *slab);
 

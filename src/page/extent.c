@@ -825,8 +825,7 @@ static bool grow_in_place(struct vm_extent *e, size_t size)
     vm_mmu_begin();
     bool ready = reserve_tables(e->base, e->size + more, 0);
     if (ready) {
-        unname_extent(e);
-        unname_extent(above);
+        unname_border(above->base);
         e->size += more;
         name_extent(e);
         vm_mmu_note(VM_MMU_OUT, e->base + e->size - more, more);
@@ -928,6 +927,8 @@ bool vm_extent_resize(struct vm_extent *e, size_t bytes, bool stay)
         done = grow(e, size, stay);
     vm_age_used(&age, dirty_bytes);
     vm_unlock(&vm_extents_lock);
+    if (done)
+        vm_warm_note(e);
     return done;
 }
 
@@ -938,7 +939,7 @@ static bool is_live_at(const struct vm_extent *e, uintptr_t address)
 
 struct vm_extent *vm_extent_at(uintptr_t address)
 {
-    struct vm_extent *e = vm_warm_taken(); /* what was handed out last is often freed first */
+    struct vm_extent *e = vm_warm_noted(); /* what was handed out or grown last is often asked for next */
 
     if (is_live_at(e, address))
         return e;

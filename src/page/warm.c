@@ -18,7 +18,7 @@ static struct {
     uint64_t word[VM_WARM_SLOTS];
     unsigned end; /* derived: slots from there on are not let; written under the lock */
     unsigned top; /* where to look first: the slot that an extent was taken from or put into last, or any other */
-    struct vm_extent *taken; /* last: any extent will do, as who reads it looks at that */
+    struct vm_extent *noted; /* taken or resized last: any extent will do, as who reads it looks at that */
     uint64_t marks; /* derived: a bit is clear where no slot is let to a size of that hash; written under the lock */
     bool used[VM_WARM_SLOTS]; /* an extent was taken from it: set without the lock, read and cleared under it */
     /* Under the lock. */
@@ -45,7 +45,13 @@ static unsigned mark_of(uint64_t pages) { return (unsigned)(pages * 0x9e3779b97f
 
 static bool may_be_let(uint64_t pages) { return VM_LOAD(&slots.marks) >> mark_of(pages) & 1; }
 
-struct vm_extent *vm_warm_taken(void) { return VM_LOAD(&slots.taken); }
+struct vm_extent *vm_warm_noted(void) { return VM_LOAD(&slots.noted); }
+
+void vm_warm_note(struct vm_extent *e)
+{
+    if (VM_LOAD(&slots.noted) != e)
+        VM_STORE(&slots.noted, e);
+}
 
 /* Takes the extent in the slot, if it is what is wanted. */
 VM_INLINE struct vm_extent *take_from(unsigned slot, uint64_t pages, size_t align)
@@ -59,8 +65,7 @@ VM_INLINE struct vm_extent *take_from(unsigned slot, uint64_t pages, size_t alig
     VM_STORE(&e->state, (uint8_t)VM_EXTENT_LIVE);
     if (VM_UNLIKELY(!VM_LOAD(&slots.used[slot])))
         VM_STORE(&slots.used[slot], true);
-    if (VM_LOAD(&slots.taken) != e)
-        VM_STORE(&slots.taken, e);
+    vm_warm_note(e);
     return e;
 }
 

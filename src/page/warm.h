@@ -25,8 +25,9 @@ struct vm_extent;
    when it was looked at. */
 struct vm_extent *vm_warm_take(size_t size, size_t align);
 
-/* The extent that was taken last, or another one, which may be anybody's and in any state, or NULL. */
-struct vm_extent *vm_warm_taken(void);
+/* The extent that was taken or noted last, or another one, which may be anybody's and in any state, or NULL. */
+struct vm_extent *vm_warm_noted(void);
+void vm_warm_note(struct vm_extent *e);
 
 /* Puts a live extent, which is warm from then on, into a slot of its size whose extent is out; false: there is none, or
    the extent may read as zero: the first free of such a one is not for us. */

@@ -719,6 +719,22 @@ static void *work_past_the_end(void *arg)
     return NULL;
 }
 
+/* A large block has room for what it holds now, and for no more than an eighth less. */
+CHILD_CASE(room_in_large_blocks)
+{
+    const size_t size = (size_t)1 << 20;
+    char *large = vmt_malloc(size), *small = vmt_malloc(100);
+
+    CHECK(vm_heap_has_room(large, size) && vm_heap_has_room(large, size - size / 8));
+    CHECK(!vm_heap_has_room(large, size + 1) && !vm_heap_has_room(large, size / 2) && !vm_heap_has_room(large, 0));
+    CHECK(!vm_heap_has_room(small, 100) && !vm_heap_has_room(large + 4096, 1) && !vm_heap_has_room(large + 1, size));
+    CHECK(vmt_realloc(large, size - 5) == large && vmt_malloc_usable_size(large) == size);
+    CHECK(vmt_realloc(large, size / 2) == large && vmt_malloc_usable_size(large) == size / 2);
+    vmt_free(large);
+    CHECK(!vm_heap_has_room(large, size / 2));
+    vmt_free(small);
+}
+
 CHILD_CASE(threads_past_their_end)
 {
     for (unsigned round = 0; round < 5; round++) {
@@ -1010,6 +1026,7 @@ int main(void)
         CHILD_TEST(slabs_of_ended_threads_are_adopted),
         CHILD_TEST(ended_threads_keep_nothing),
         CHILD_TEST(messages_follow_the_slab),
+        CHILD_TEST(room_in_large_blocks),
         CHILD_TEST(threads_past_their_end),
         CHILD_TEST(fork_leaves_idle_heaps),
         CHILD_TEST(fork_where_another_waits_for_an_inner_lock),
