@@ -27,7 +27,7 @@
 #define QUIET_CUT 4
 
 /* Free units of a slab are looked for when at most this many blocks a page, and half of all, are out: with more, at
-   random places, hardly a page (e^-3 = 5 %) has none.  A look goes through all free blocks, so the next one waits until
+   random places, hardly a page (e^-3 = 5 %) has none.  A look goes through all blocks, so the next one waits until
    1/SPARSE_FREED as many have been freed.  Where that will never be, since so many lie on a page, the only look comes late:
    one block out on two pages leaves most (e^-1/2 = 61 %) without any. */
 #define SPARSE_PER_PAGE 3
