@@ -22,7 +22,7 @@
 #define TABLES_MAX 64
 #define FACT_BYTES_MAX 4096
 #define BLOCKS_MAX 16 /* copies of the library in one process */
-#define LOOKS 4       /* at a process that executes another program meanwhile */
+#define LOOKS 16      /* at a process that executes another program meanwhile */
 #define PAUSE 2000    /* microseconds between them */
 
 /* ---- Bytes ---- */
