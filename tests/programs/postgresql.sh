@@ -23,10 +23,11 @@ export HOME=$WORK/pg PGHOST=$WORK/pg PGUSER=postgres PGDATABASE=postgres PGOPTIO
 pg() { "${as[@]+"${as[@]}"}" "${UNDER[@]}" "$@"; }
 sql() { pg psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 
+# Scans that begin where another one left off would make the order of rows depend on how fast parallel workers were.
 start()
 {
     daemon ../server.log "${as[@]+"${as[@]}"}" "${UNDER[@]}" "$bin/postgres" -D "$WORK/pg/data" -k "$WORK/pg" -c listen_addresses= \
-        -c shared_buffers=32MB -c fsync=off -c max_parallel_workers_per_gather=2 -c min_parallel_table_scan_size=0 \
+        -c shared_buffers=32MB -c fsync=off -c synchronize_seqscans=off -c max_parallel_workers_per_gather=2 -c min_parallel_table_scan_size=0 \
         -c parallel_setup_cost=0 -c parallel_tuple_cost=0 -c max_wal_size=200MB -c log_checkpoints=off -c log_min_messages=fatal
     wait_until 60 sql -c 'SELECT 1'
     check_mapped "$daemon"
