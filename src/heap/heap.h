@@ -56,7 +56,6 @@ struct vm_heap {
 
     /* Owner's, or the lock holder's while idle. */
     struct vm_list partial[VM_CLASSES]; /* slabs with blocks to give: those with freed ones first */
-    struct vm_list full[VM_CLASSES];    /* FULL slabs: the latest, or looked at last, first; see slab.c */
     struct vm_list quiet, sparse;       /* quiet and sparse slabs, the latest first; see page.h */
     size_t quiet_bytes;                 /* derived: what quiet slabs hold */
     size_t quiet_cut;                   /* by how much less that may be than it might; see slab.c */

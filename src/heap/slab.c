@@ -10,12 +10,7 @@
 #include "page/zone.h"
 #include "vm/mmu.h"
 
-#define WAKE_SHARE 8 /* see page.h */
-
-/* Before a class takes fresh frames, so many of its FULL slabs are looked at, those first that were not for longest; the one
-   with most free blocks serves when these are 1/FULL_SHARE of all, at least 1. */
-#define FULL_LOOKS 16
-#define FULL_SHARE 32
+#define WAKE_SHARE 32 /* see page.h */
 
 #define CARVE_MAX 64 /* blocks given life at a time where pages are resident */
 
@@ -203,7 +198,6 @@ static void current_to_partial_or_full(struct vm_heap *h, struct vm_page *slab)
             from_quiet(h, slab);
         from_sparse(h, slab);
         slab->state = VM_SLAB_FULL;
-        vm_list_push_front(&h->full[class_id], &slab->list);
         set_bias(slab, (int)(slab->capacity - slab->wake));
         VM_STORE(&expected[class_id], (uint32_t)(slab->capacity * slab->size));
     }
@@ -240,7 +234,6 @@ static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
 {
     set_bias(slab, sparse_from(slab));
     slab->state = VM_SLAB_PARTIAL;
-    vm_list_remove(&slab->list);
     vm_list_push_front(&h->partial[slab->class_id], &slab->list);
 }
 
@@ -542,30 +535,6 @@ static struct vm_page *first_partial(struct vm_heap *h, unsigned class_id)
     return vm_list_empty(l) ? NULL : VM_CONTAINER_OF(l->next, struct vm_page, list);
 }
 
-/* Makes a FULL slab with blocks to give partial, if one is found. */
-static void wake_full(struct vm_heap *h, unsigned class_id)
-{
-    struct vm_list *full = &h->full[class_id], *first = full->next;
-    struct vm_page *best = NULL;
-    size_t most = 0;
-
-    for (int looks = 0; looks < FULL_LOOKS && !vm_list_empty(full); looks++) {
-        struct vm_list *last = full->prev;
-        struct vm_page *slab = VM_CONTAINER_OF(last, struct vm_page, list);
-        size_t n = slab->capacity - vm_slab_out(slab);
-        if (n > most && n >= slab->capacity / FULL_SHARE) {
-            best = slab;
-            most = n;
-        }
-        vm_list_remove(last);
-        vm_list_push_front(full, last);
-        if (last == first)
-            break; /* that was all */
-    }
-    if (best)
-        full_to_partial(h, best);
-}
-
 /* A partly used slab of a class at most twice as large, the nearest first, whose blocks are aligned as this class's are;
    NULL when there is none.  What lies free there is resident and would wait for requests of another size; a block wastes
    less than opening a page does.  Not while calls are counted: by class, calls and live blocks then belong together. */
@@ -591,18 +560,13 @@ static struct vm_page *find_lender(struct vm_heap *h, unsigned class_id)
 }
 
 /* The slab to serve the class from next, in no list any more: the current one when it has room.  Freed blocks before
-   untouched ones, but for those of FULL slabs; one's own before those of ended threads, those before a neighbour's,
-   those before fresh frames. */
+   untouched ones, one's own before those of ended threads, those before a neighbour's, those before fresh frames. */
 static struct vm_page *next_slab(struct vm_heap *h, unsigned class_id, struct vm_page *current)
 {
     struct vm_page *slab = first_partial(h, class_id);
 
     if ((!slab || !has_free(slab)) && current->class_id == class_id && has_room(current))
         return current;
-    if (!slab) {
-        wake_full(h, class_id);
-        slab = first_partial(h, class_id);
-    }
     if (!slab && vm_heaps_adopt_slab(h, class_id))
         slab = first_partial(h, class_id);
     if (!slab)
@@ -655,10 +619,6 @@ bool vm_slab_take_over(struct vm_heap *to, struct vm_heap *from, unsigned class_
 {
     struct vm_page *slab = first_partial(from, class_id);
 
-    if (!slab) {
-        wake_full(from, class_id);
-        slab = first_partial(from, class_id);
-    }
     if (!slab)
         return false;
     bool quiet = is_quiet(slab);
@@ -709,6 +669,6 @@ bool vm_slab_check(const struct vm_page *slab)
     case VM_SLAB_PARTIAL: return slab->held > 0 && slab->bias >= -is_quiet(slab) && (n > 0 || has_room(slab));
     default:
         return slab->held > 0 && slab->bias == (int)(slab->capacity - slab->wake) && !has_room(slab)
-               && !slab->aside_bytes && !vm_list_empty(&slab->list);
+               && !slab->aside_bytes;
     }
 }

@@ -49,10 +49,8 @@ static struct vm_heap *make_heap(enum vm_heap_state state)
     h->hit = vm_heap_none.hit;
     if (VM_INSTRUMENT && !vm_tap_make(h))
         return NULL;
-    for (unsigned i = 0; i < VM_CLASSES; i++) {
+    for (unsigned i = 0; i < VM_CLASSES; i++)
         vm_list_init(&h->partial[i]);
-        vm_list_init(&h->full[i]);
-    }
     vm_list_init(&h->quiet);
     vm_list_init(&h->sparse);
     h->sparse_keep.floor = VM_SPARSE_FLOOR;

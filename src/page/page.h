@@ -18,15 +18,14 @@
    the free that brings `held` to 0 makes the owner look at the slab, at the number of blocks out that bias says:
 
        state             in                     bias               at 0
-       FULL              heap->full[]           capacity - wake    `wake` blocks came back: PARTIAL
+       FULL              no list                capacity - wake    `wake` blocks came back: PARTIAL
        CURRENT, PARTIAL  current[], partial[]   n > 0              few blocks are out: sparse; bias falls, see slab.c
                                                 0                  the slab is empty: quiet
        quiet             and heap->quiet        -1                 never
 
    so that one test finds what became empty, what is worth serving from again and what may have pages to spare.  wake is
-   1/8 of the capacity, at least 1: a slab that served again at its first free block would be full again at the next
-   malloc, and each such turn is a branch in free and in malloc that no processor predicts.  What FULL slabs have free
-   meanwhile serves all the same before a class takes fresh frames: some of them are then looked at.
+   1/32 of the capacity, at least 1: a slab that served again at its first free block would be full again at the next
+   malloc.
 
    A quiet slab may serve and become empty again and again at no cost.  What quiet slabs hold is bounded; when there is
    too much of it, the one that became quiet first is looked at: if it is empty, its frames go back, else it is quiet no
@@ -77,7 +76,7 @@ struct vm_page {
     uint8_t state;         /* enum vm_slab_state */
     bool virgin;           /* blocks not carved yet read as zero */
     int16_t bias;          /* see the table above */
-    struct vm_list list;   /* PARTIAL, FULL: in heap->partial[class], full[class] */
+    struct vm_list list;   /* PARTIAL: in heap->partial[class] */
     struct vm_list aside;  /* in heap->quiet (bias < 0) or heap->sparse */
     uint32_t aside_bytes;  /* its share of heap->quiet_bytes or sparse_bytes; 0: in neither */
     uint32_t resident;     /* bytes from its start that were resident when it was made */

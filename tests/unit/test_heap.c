@@ -80,8 +80,7 @@ CHILD_CASE(blocks_of_every_class)
             p[i] = vmt_malloc(n);
             CHECK(p[i] && slab_of(p[i])->class_id == id && vmt_malloc_usable_size(p[i]) == c->size);
             CHECK(slab_of(p[i])->owner == mine() && slab_of(p[i])->size == c->size);
-            CHECK(vm_is_pow2(c->size) ? (uintptr_t)p[i] % vm_min(c->size, VM_SLAB_ALIGN_MAX) == 0
-                                      : (uintptr_t)p[i] % 16 == 0);
+            CHECK(vm_is_pow2(c->size) ? (uintptr_t)p[i] % vm_min(c->size, VM_SLAB_ALIGN_MAX) == 0 : (uintptr_t)p[i] % 16 == 0);
             fill(p[i], c->size, id * 10 + i, false);
         }
         check();
@@ -379,42 +378,6 @@ CHILD_CASE(others_are_asked_to_return)
     pthread_barrier_wait(&meeting_point);
     pthread_join(t, NULL);
     CHECK(!other->return_wanted);
-    check();
-}
-
-/* Full slabs with a few free blocks, too few to have become partial, serve before a new slab is made: the one with
-   most of them first.  One with hardly any stays full. */
-CHILD_CASE(full_serves_before_a_new_one)
-{
-    enum { SLABS = 3 };
-    const struct vm_class *c = class_of(SIZE);
-    unsigned id = vm_class_of(SIZE), n = c->capacity, wake, share = n / 32;
-    void **a = own_memory(sizeof(void *) * (SLABS + 1) * n);
-    struct vm_page *slab[SLABS];
-
-    for (unsigned i = 0; i < (SLABS + 1) * n; i++)
-        a[i] = vmt_malloc(SIZE);
-    for (unsigned k = 0; k < SLABS; k++) {
-        slab[k] = slab_of(a[k * n]);
-        CHECK(slab[k]->state == VM_SLAB_FULL && !vm_list_empty(&slab[k]->list));
-    }
-    struct vm_page *last = slab_of(a[SLABS * n]);
-    wake = slab[0]->wake;
-    CHECK(share > 1 && wake > share + 1 && last->state == VM_SLAB_CURRENT && last->carved == n);
-    unsigned given[SLABS] = {share, share - 1, wake - 1};
-    for (unsigned k = 0; k < SLABS; k++)
-        for (unsigned i = 0; i < given[k]; i++)
-            vmt_free(a[k * n + i]);
-    check();
-    for (unsigned i = 0; i < given[2]; i++)
-        CHECK(slab_of(vmt_malloc(SIZE)) == slab[2]);
-    check();
-    for (unsigned i = 0; i < given[0]; i++)
-        CHECK(slab_of(vmt_malloc(SIZE)) == slab[0]);
-    check();
-    struct vm_page *fresh = slab_of(vmt_malloc(SIZE));
-    CHECK(fresh != slab[1] && fresh != last && mine()->hit.current[id] == fresh);
-    CHECK(slab[1]->state == VM_SLAB_FULL && free_blocks(slab[1]) == share - 1);
     check();
 }
 
@@ -813,8 +776,7 @@ CHILD_CASE(fork_leaves_idle_heaps)
     int status;
 
     if (UNIT_SANITIZED) {
-        puts(
-            "SKIP: fork_leaves_idle_heaps: sanitizers' fork handlers do not expect a child to go on with threads gone");
+        puts("SKIP: fork_leaves_idle_heaps: sanitizers' fork handlers do not expect a child to go on with threads gone");
         fflush(stdout);
         return;
     }
@@ -939,8 +901,7 @@ CHILD_CASE(fork_where_another_waits_for_an_inner_lock)
     pid_t self = getpid();
 
     if (UNIT_SANITIZED) {
-        puts(
-            "SKIP: fork_where_another_waits_for_an_inner_lock: sanitizers' fork handlers do not expect a child to go on");
+        puts("SKIP: fork_where_another_waits_for_an_inner_lock: sanitizers' fork handlers do not expect a child to go on");
         fflush(stdout);
         return;
     }
@@ -995,9 +956,7 @@ CHILD_CASE(random_model)
     for (unsigned step = 0; step < steps; step++) {
         unsigned i = (unsigned)below(&r, SLOTS), phase = step / 2000;
         if (!slot[i].p && below(&r, 4) < (phase % 2 ? 1 : 3)) {
-            slot[i].n = phase % 3 == 0   ? 1 + below(&r, 200)
-                        : phase % 3 == 1 ? 990 + below(&r, 20)
-                                         : log_uniform(&r, 16);
+            slot[i].n = phase % 3 == 0 ? 1 + below(&r, 200) : phase % 3 == 1 ? 990 + below(&r, 20) : log_uniform(&r, 16);
             slot[i].p = vmt_malloc(slot[i].n);
             slot[i].id = id++;
             CHECK(slot[i].p && vmt_malloc_usable_size(slot[i].p) >= slot[i].n);
@@ -1052,7 +1011,6 @@ int main(void)
         CHILD_TEST(slab_states),
         CHILD_TEST(quiet_slabs_are_bounded),
         CHILD_TEST(idle_threads_hold_little),
-        CHILD_TEST(full_serves_before_a_new_one),
         CHILD_TEST(partial_serves_first),
         CHILD_TEST(pages_of_sparse_slabs_go_back),
         CHILD_TEST(sparse_slabs_are_bounded),
