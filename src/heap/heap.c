@@ -201,9 +201,7 @@ static void free_in_slab(struct vm_page *slab, struct vm_block *b)
     } else if (VM_LOAD(&slab->owner) != h) {
         vm_remote_free(h, slab, b);
     } else {
-        vm_slab_push(slab, b);
-        if (--slab->held == 0)
-            vm_heap_slab_event(slab);
+        vm_slab_take_back(slab, b);
     }
 }
 

@@ -80,6 +80,14 @@ VM_INLINE void vm_slab_push(struct vm_page *slab, struct vm_block *b)
     VM_STORE_RELEASE(&slab->free, b);
 }
 
+/* Fast: a live block of the slab, whose owner this thread is, is freed. */
+VM_INLINE void vm_slab_take_back(struct vm_page *slab, struct vm_block *b)
+{
+    vm_slab_push(slab, b);
+    if (VM_UNLIKELY(--slab->held == 0))
+        vm_heap_slab_event(slab);
+}
+
 /* Fast: what is to be done with a pointer that is freed. */
 enum vm_free_verdict { VM_FREE_DONE, VM_FREE_FOREIGN, VM_FREE_MISS };
 
@@ -90,23 +98,29 @@ VM_INLINE enum vm_free_verdict vm_free_in_slab(struct vm_page *slab, struct vm_b
         return VM_FREE_FOREIGN;
     if (VM_UNLIKELY(vm_may_be_sealed(b)))
         return VM_FREE_MISS; /* which looks closely */
-    vm_slab_push(slab, b);
-    if (VM_UNLIKELY(--slab->held == 0))
-        vm_heap_slab_event(slab);
+    vm_slab_take_back(slab, b);
     return VM_FREE_DONE;
+}
+
+/* Fast: the slab in the brk heap in whose first frame a block with life starts at the address; NULL: none does. */
+VM_INLINE struct vm_page *vm_slab_starting_at(const void *p)
+{
+    uintptr_t offset = (uintptr_t)p - vm_brk.base;
+
+    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
+        return NULL;
+    struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
+    bool starts = vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1)) < VM_PEEK(&slab->carved);
+    return VM_LIKELY(starts) ? slab : NULL;
 }
 
 /* Fast: a block of a slab in the brk heap with no sign of misuse, this thread's: done; another's: *slab_out is its slab,
    the seal not looked at yet; anything else is a miss, also a block that begins beyond its slab's first frame. */
 VM_INLINE enum vm_free_verdict vm_free_hit(void *p, struct vm_page **slab_out)
 {
-    uintptr_t offset = (uintptr_t)p - vm_brk.base;
+    struct vm_page *slab = vm_slab_starting_at(p);
 
-    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
-        return VM_FREE_MISS;
-    struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
-    if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1))
-                    >= VM_PEEK(&slab->carved)))
+    if (VM_UNLIKELY(!slab))
         return VM_FREE_MISS;
     *slab_out = slab;
     return vm_free_in_slab(slab, p);
@@ -130,13 +144,9 @@ VM_INLINE enum vm_free_verdict vm_free_tail_hit(void *p, struct vm_page **slab_o
    calls are counted or traced. */
 VM_INLINE struct vm_page *vm_slab_of_mine(const void *p)
 {
-    uintptr_t offset = (uintptr_t)p - vm_brk.base;
+    struct vm_page *slab = vm_slab_starting_at(p);
 
-    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
-        return NULL;
-    struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
-    if (VM_UNLIKELY(vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1))
-                    >= VM_PEEK(&slab->carved)))
+    if (VM_UNLIKELY(!slab))
         return NULL;
     if (VM_UNLIKELY(VM_PEEK(&slab->owner) != vm_tls) || (VM_INSTRUMENT && VM_UNLIKELY(vm_tls->tap != NULL)))
         return NULL;
@@ -152,9 +162,7 @@ VM_INLINE void *vm_move_hit(struct vm_page *slab, void *p, size_t n)
     if (VM_UNLIKELY(!q))
         return NULL;
     memcpy(q, p, slab->size);
-    vm_slab_push(slab, p);
-    if (VM_UNLIKELY(--slab->held == 0))
-        vm_heap_slab_event(slab);
+    vm_slab_take_back(slab, p);
     return q;
 }
 
