@@ -132,7 +132,8 @@ static void compare(struct check *c, uintptr_t at, vm_pte e, uint64_t entry)
         int kind = vm_os_page_kind(c->pagemap, at & ~(vm_os.page_size - 1));
         bool zero = kind > 0 && (kind & VM_OS_PAGE_ZERO);
         f->zero += zero;
-        f->shared += kind >= 0 && !zero && !(e & VM_PTE_COW) && !split && !is_filled(c, at);
+        /* What a huge page brought in may be handed out after the fork, and is shared until it is written to. */
+        f->shared += kind >= 0 && !zero && !(e & VM_PTE_COW) && !split && !is_filled(c, at) && !is_split(c, at);
         if (zero || kind < 0)
             return;
     }

@@ -6,7 +6,8 @@
    The other direction is no fault: a page that was handed out need not have been touched.  Nor is a page that a huge page
    brought in together with a neighbour that was handed out: it is counted as filled by it.  When a part of the huge page
    goes back, the kernel splits it, and what it brought in stays: where there can have been huge pages, a page that was not
-   handed out and reads as zero all over is counted as split from one. */
+   handed out and reads as zero all over is counted as split from one.  A fork shares those as well: one that is handed out
+   after it and not written to is no fault. */
 #ifndef VM_FIDELITY_H
 #define VM_FIDELITY_H
 

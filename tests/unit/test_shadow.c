@@ -9,6 +9,7 @@
 
 #include "base/lock.h"
 #include "os/os.h"
+#include "page/extent.h"
 #include "report/fidelity.h"
 #include "vm/mmu.h"
 #include "vm/pgtab.h"
@@ -452,6 +453,42 @@ CHILD_CASE(a_fork_behind_our_back)
     all_is_true();
 }
 
+/* Pages that a huge page brought in, shared by a fork, and handed out after the kernel split it: nobody wrote to them. */
+CHILD_CASE(a_huge_page_shared_by_a_fork)
+{
+    static struct vm_extent extent = {.size = MB2};
+    char *room = mmap(NULL, 2 * MB2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *p = (char *)vm_align_up((uintptr_t)room, MB2);
+    int pagemap = vm_os_open_read("/proc/self/pagemap"), to[2], status;
+    char c;
+
+    CHECK(room != MAP_FAILED && vm_os.huge(p, MB2, true) == 0);
+    extent.base = (uintptr_t)p;
+    vm_mmu_note_mapped(extent.base, MB2, VM_KIND_EXTENT, &extent);
+    vm_mmu_note(VM_MMU_OUT, extent.base, PAGE);
+    p[0] = 1;
+    if (vm_os_page_kind(pagemap, extent.base + PAGE) <= 0)
+        return; /* an older kernel, or one that gave no huge page */
+    CHECK(check_now().filled > 0);
+    all_is_true();
+    CHECK(pipe(to) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        close(to[1]);
+        _exit(read(to[0], &c, 1) != 1);
+    }
+    p[0] = 2;
+    vm_mmu_note(VM_MMU_OUT, extent.base, MB2 / 2);
+    struct vm_fidelity f = check_now();
+    CHECKF(vm_fidelity_violations(&f) == 0 && f.split > 0, "shared %d, split %d", (int)f.shared, (int)f.split);
+    p[PAGE] = 1;
+    all_is_true();
+    say(to[1]);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    all_is_true();
+}
+
 /* The heap reads its options before main: so they must be there before the program is. */
 int main(int argc, char **argv)
 {
@@ -462,7 +499,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_changes), cmocka_unit_test(large_leaves), CHILD_TEST(events), CHILD_TEST(moves),
         CHILD_TEST(shortage), CHILD_TEST(a_heap_at_work), CHILD_TEST(beside_threads), CHILD_TEST(faults_are_found),
-        CHILD_TEST(a_fork_behind_our_back),
+        CHILD_TEST(a_fork_behind_our_back), CHILD_TEST(a_huge_page_shared_by_a_fork),
     };
     if (!VM_INSTRUMENT)
         return 77; /* automake: skipped */
