@@ -126,14 +126,16 @@ VM_INLINE enum vm_free_verdict vm_free_hit(void *p, struct vm_page **slab_out)
     return vm_free_in_slab(slab, p);
 }
 
-/* Fast, after a miss: the same for a block that begins in any frame of its slab. */
+/* Fast, after a miss: the same for a block that begins in any frame of its slab, in any zone. */
 VM_INLINE enum vm_free_verdict vm_free_tail_hit(void *p, struct vm_page **slab_out)
 {
     uintptr_t offset = (uintptr_t)p - vm_brk.base;
+    struct vm_page *page = VM_LIKELY(offset < VM_PEEK(&vm_brk.size)) ? &vm_brk.map[offset >> VM_FRAME_SHIFT]
+                                                                     : vm_zone_page((uintptr_t)p);
 
-    if (VM_UNLIKELY(offset >= VM_PEEK(&vm_brk.size)))
+    if (VM_UNLIKELY(!page))
         return VM_FREE_MISS;
-    struct vm_page *slab = vm_slab_of_frame(&vm_brk.map[offset >> VM_FRAME_SHIFT]);
+    struct vm_page *slab = vm_slab_of_frame(page);
     if (VM_UNLIKELY(!vm_slab_has_block(slab, p)))
         return VM_FREE_MISS;
     *slab_out = slab;

@@ -1,5 +1,5 @@
 /* Growing zones and handing out frame runs; see zone.h.  Everything here is guarded by vm_frames_lock; readers without
-   it touch only vm_brk and descriptors of blocks they hold.
+   it touch only vm_brk, vm_zone_hints and descriptors of blocks they hold.
 
    Frames that are resident already serve before clean ones, so that a program's peak RSS is not raised by memory that
    lies free elsewhere.  Slabs touch their frames from the first byte up, so what is resident of a free frame is its
@@ -56,6 +56,7 @@ _Static_assert(sizeof(struct vm_chunk) == 64, "64 chunks describe READY_STEP in 
 struct vm_lock vm_frames_lock = VM_LOCK_INIT(VM_RANK_FRAMES);
 struct vm_lock vm_purge_lock = VM_LOCK_INIT(VM_RANK_PURGE);
 struct vm_brk vm_brk;
+struct vm_zone *vm_zone_hints[VM_ZONE_HINTS];
 
 /* All below: guarded by vm_frames_lock. */
 static struct vm_zone brk_zone;
@@ -333,6 +334,8 @@ static bool describe_zone(uintptr_t from, size_t bytes)
     z->next = zones;
     VM_STORE_RELEASE(&zones, z);
     add_frames(z, from, from + bytes);
+    for (uintptr_t at = base; at < base + span; at += VM_CHUNK_BYTES)
+        VM_STORE_RELEASE(vm_zone_hint(at), z);
     zone_frames += bytes >> VM_FRAME_SHIFT;
     VM_PROBE2(libvmalloc, zone_map, from, bytes);
     return true;
@@ -848,10 +851,15 @@ struct vm_page *vm_page_of(uintptr_t address)
 
     if (offset < VM_LOAD_ACQUIRE(&vm_brk.size))
         return &vm_brk.map[offset >> VM_FRAME_SHIFT];
+    struct vm_page *page = vm_zone_page(address);
+    if (page && page->zone)
+        return page;
     vm_pte e = vm_mmu_lookup(address);
     if (vm_pte_kind(e) != VM_KIND_ZONE)
         return NULL;
-    return page_at(vm_pte_descriptor(e), address);
+    struct vm_zone *z = vm_pte_descriptor(e);
+    VM_STORE_RELEASE(vm_zone_hint(address), z);
+    return page_at(z, address);
 }
 
 size_t vm_frames_used(void) { return VM_LOAD(&used_frames) * VM_FRAME_BYTES; }

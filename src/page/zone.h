@@ -31,6 +31,27 @@ struct vm_brk {
 };
 extern VM_HIDDEN struct vm_brk vm_brk;
 
+/* What free() needs of the mmap'd zones: the one seen last with a chunk of that number, modulo their count (512 chunks are
+   1 GiB of them).  Zones stay for ever. */
+#define VM_ZONE_HINTS 512
+extern VM_HIDDEN struct vm_zone *vm_zone_hints[VM_ZONE_HINTS];
+
+VM_INLINE struct vm_zone **vm_zone_hint(uintptr_t address)
+{
+    return &vm_zone_hints[address >> VM_CHUNK_SHIFT & (VM_ZONE_HINTS - 1)];
+}
+
+/* Fast: the descriptor of the frame at an address in a mmap'd zone, all zero where the frame is not ours, as at the border
+   of a chunk that the zone has only a part of; NULL when the hints do not know. */
+VM_INLINE struct vm_page *vm_zone_page(uintptr_t address)
+{
+    const struct vm_zone *z = VM_LOAD_ACQUIRE(vm_zone_hint(address));
+
+    if (!z || address - z->base >= z->span)
+        return NULL;
+    return &z->map[(address - z->base) >> VM_FRAME_SHIFT];
+}
+
 struct vm_lock;
 extern struct vm_lock vm_frames_lock;
 extern struct vm_lock vm_purge_lock; /* held by whoever returns frames: runs of them are then out of the free ones */

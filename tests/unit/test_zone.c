@@ -395,6 +395,32 @@ CHILD_CASE(no_break_at_all)
     CHECK(vm_page_of(16) == NULL && vm_page_of(UINTPTR_MAX) == NULL && vm_page_of((uintptr_t)r) == NULL);
 }
 
+/* Zones whose chunks have the same number for the hints: all are found, whichever was seen last, and nothing beside them. */
+CHILD_CASE(zones_of_one_hint)
+{
+    const size_t apart = VM_ZONE_HINTS * VM_CHUNK_BYTES;
+    char *room = mmap(NULL, 4 * apart, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct run r[3];
+
+    CHECK(room != MAP_FAILED);
+    start(false, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        fake.pool = (char *)vm_align_up((uintptr_t)room, VM_CHUNK_BYTES) + i * apart;
+        fake.map_limit = 2 * VM_CHUNK_BYTES; /* one chunk, and as much to align it */
+        CHECK(mprotect(fake.pool, 2 * VM_CHUNK_BYTES, PROT_READ | PROT_WRITE) == 0);
+        CHECK(take(&r[i], 32));
+        CHECK(vm_zone_hint(r[i].page->start) == vm_zone_hint(r[0].page->start));
+        CHECK(vm_zone_page(r[i].page->start) == r[i].page);
+    }
+    for (unsigned i = 0; i < 12; i++) {
+        const struct vm_page *p = r[i * 7 % 3].page;
+        CHECK(vm_page_of(p->start + i) == p && vm_page_of(p->start + VM_CHUNK_BYTES - 1) == p + 31);
+        CHECK(vm_zone_page(p->start) == p);
+        CHECK(!vm_zone_page(r[(i * 7 + 1) % 3].page->start)); /* the hint is another's */
+        CHECK(!vm_page_of(p->start - 1) && !vm_page_of(p->start + VM_CHUNK_BYTES));
+    }
+}
+
 /* Only so much at a time can be mapped: what is entered must be mapped, to the last byte. */
 CHILD_CASE(mappings_above_a_size_refused)
 {
@@ -754,6 +780,7 @@ int main(void)
         CHILD_TEST(others_sit_on_top),
         CHILD_TEST(break_refused),
         CHILD_TEST(no_break_at_all),
+        CHILD_TEST(zones_of_one_hint),
         CHILD_TEST(mappings_above_a_size_refused),
         CHILD_TEST(little_is_granted_late),
         CHILD_TEST(everything_refused),
