@@ -244,11 +244,11 @@ def table(header, rows):
     return "\n".join([line(header), line(rule)] + [line(r) for r in rows])
 
 
-def cell(ratio):
-    """Two digits behind the point; a value that is not small, fewer."""
+def cell(ratio, digits=2):
+    """So many digits behind the point; a value that is not small, none."""
     if ratio is None:
         return "-"
-    return f"{ratio:.2f}" if ratio < 99.95 else f"{ratio:.0f}"
+    return f"{ratio:.{digits}f}" if ratio < 99.95 else f"{ratio:.0f}"
 
 
 def time_text(values):
@@ -273,7 +273,7 @@ def number_text(value):
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def matrix(results, kind, measure):
+def matrix(results, kind, measure, digits=2):
     """Ratio of every allocator to the best peer of the row."""
     names = results.allocators
     rows = []
@@ -282,19 +282,19 @@ def matrix(results, kind, measure):
         row = [workload]
         for name in names:
             failed = (kind, workload, name) in results.errors
-            row.append("failed" if failed else cell(ratios.get(name)))
+            row.append("failed" if failed else cell(ratios.get(name), digits))
         rows.append(row)
     means = results.means(kind, measure)
     rows.append(["geometric mean"] + [
-        mean_text(means.get(name), len(rows)) for name in names])
+        mean_text(means.get(name), len(rows), digits) for name in names])
     return table([kind] + names, rows)
 
 
-def mean_text(mean, of):
+def mean_text(mean, of, digits=2):
     if mean is None:
         return "-"
     value, count = mean
-    return cell(value) + (f" ({count} of {of})" if count < of else "")
+    return cell(value, digits) + (f" ({count} of {of})" if count < of else "")
 
 
 def overview(results):
