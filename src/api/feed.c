@@ -37,18 +37,14 @@ void *vm_api_alloc_fed(size_t n, size_t align, bool zero)
 bool vm_api_free_fed(void *p)
 {
     struct vm_heap *h = vm_tls->real;
-    uintptr_t offset = (uintptr_t)p - vm_brk.base;
 
-    if (!h || is_watched() || offset >= VM_PEEK(&vm_brk.size))
+    if (!h || is_watched())
         return false;
-    struct vm_page *slab = &vm_brk.map[offset >> VM_FRAME_SHIFT];
-    if (vm_block_index(VM_PEEK(&slab->magic), (uintptr_t)p & (VM_FRAME_BYTES - 1)) >= VM_PEEK(&slab->carved)
-        || VM_PEEK(&slab->owner) != h || vm_may_be_sealed(p))
+    struct vm_page *slab = vm_slab_starting_at(p);
+    if (!slab || VM_PEEK(&slab->owner) != h || vm_may_be_sealed(p))
         return false;
     vm_feed_free(h, p);
-    vm_slab_push(slab, p);
-    if (VM_UNLIKELY(--slab->held == 0))
-        vm_heap_slab_event(slab);
+    vm_slab_take_back(slab, p);
     return true;
 }
 
