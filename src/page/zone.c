@@ -334,8 +334,6 @@ static bool describe_zone(uintptr_t from, size_t bytes)
     z->next = zones;
     VM_STORE_RELEASE(&zones, z);
     add_frames(z, from, from + bytes);
-    for (uintptr_t at = base; at < base + span; at += VM_CHUNK_BYTES)
-        VM_STORE_RELEASE(vm_zone_hint(at), z);
     zone_frames += bytes >> VM_FRAME_SHIFT;
     VM_PROBE2(libvmalloc, zone_map, from, bytes);
     return true;

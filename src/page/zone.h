@@ -31,8 +31,8 @@ struct vm_brk {
 };
 extern VM_HIDDEN struct vm_brk vm_brk;
 
-/* What free() needs of the mmap'd zones: the one seen last with a chunk of that number, modulo their count (512 chunks are
-   1 GiB of them).  Zones stay for ever. */
+/* What free() needs of the mmap'd zones: the one that vm_page_of() found last with a chunk of that number, modulo their count
+   (512 chunks are 1 GiB of them).  Zones stay for ever. */
 #define VM_ZONE_HINTS 512
 extern VM_HIDDEN struct vm_zone *vm_zone_hints[VM_ZONE_HINTS];
 
