@@ -339,7 +339,8 @@ int vm_os_resident(const void *address)
 {
     unsigned char page;
 
-    if (mincore((void *)vm_align_down((uintptr_t)address, vm_os.page_size), vm_os.page_size, &page) != 0)
+    /* One byte: one entry, however small the kernel's pages are. */
+    if (mincore((void *)vm_align_down((uintptr_t)address, vm_os.page_size), 1, &page) != 0)
         return -1;
     return page & 1;
 }

@@ -93,3 +93,9 @@ int getpagesize(void)
     page = strtoul(wish, NULL, 10);
     return (int)page;
 }
+
+/* For what is tested without the API, whose start-up would call it. */
+__attribute__((constructor)) static void start(void)
+{
+    vm_os_start();
+}

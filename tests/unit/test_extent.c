@@ -9,7 +9,7 @@
 #include "page/extent.h"
 #include "vm/mmu.h"
 
-#define PAGE ((size_t)4096)
+#define PAGE vm_os.page_size /* bytes; not always the kernel's: tests/ports/pages.c */
 #define KIB VM_KIB
 #define MIB VM_MIB
 
@@ -312,7 +312,7 @@ CHILD_CASE(kept_is_grown)
     put(e);
 
     /* Not for a request twice as large, at an alignment, or for zeros, nor where the system refuses. */
-    struct vm_extent *larger = get(13 * MIB, 1), *aligned = get(7 * MIB, 64 * KIB);
+    struct vm_extent *larger = get(13 * MIB, 1), *aligned = get(7 * MIB, 128 * KIB);
     CHECK(larger->zeroed && aligned->zeroed && stats().dirty == 6 * MIB);
     struct vm_extent *zeros = vm_extent_alloc_zero(8 * MIB, 1);
     CHECK(zeros && zeros->zeroed && stats().dirty == 6 * MIB);
@@ -561,7 +561,7 @@ CHILD_CASE(clearing)
         size_t size, dense; /* bytes written before it is freed, from the start; the last page always */
         bool refused;
         unsigned purges;
-    } cases[] = {{4 * MIB, PAGE, false, 1}, {4 * MIB, 4 * MIB, false, 0}, {4 * MIB, PAGE, true, 1}, {MIB, PAGE, false, 0}};
+    } cases[] = {{4 * MIB, KIB, false, 1}, {4 * MIB, 4 * MIB, false, 0}, {4 * MIB, KIB, true, 1}, {MIB, KIB, false, 0}};
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t size = cases[i].size;
         struct vm_extent *e = get(size, 1);

@@ -28,8 +28,8 @@ static struct {
 
 static void open_break(uintptr_t from, uintptr_t to)
 {
-    from = vm_align_down(from, 4096);
-    to = vm_align_up(to, 4096);
+    from = vm_align_down(from, vm_os.page_size);
+    to = vm_align_up(to, vm_os.page_size);
     if (from < to)
         CHECK(mprotect((void *)from, to - from, PROT_READ | PROT_WRITE) == 0);
 }
@@ -37,8 +37,8 @@ static void open_break(uintptr_t from, uintptr_t to)
 /* What is given back is gone: reading it again gives zero, touching it before that is a fault. */
 static void close_break(uintptr_t from, uintptr_t to)
 {
-    from = vm_align_up(from, 4096);
-    to = vm_align_up(to, 4096);
+    from = vm_align_up(from, vm_os.page_size);
+    to = vm_align_up(to, vm_os.page_size);
     if (from < to)
         CHECK(mmap((void *)from, to - from, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0)
               == (void *)from);
@@ -95,7 +95,7 @@ static void *fake_map(size_t bytes, int prot)
         return p;
     }
     /* A page behind it that kills. */
-    char *p = real.map(bytes + 4096, PROT_NONE);
+    char *p = real.map(bytes + vm_os.page_size, PROT_NONE);
     CHECK(p && mprotect(p, bytes, prot) == 0);
     return p;
 }
@@ -129,7 +129,7 @@ static void start(bool use_brk, size_t offset)
     vm_os.purge = fake_purge;
     vm_os.protect = fake_protect;
     vm_os.now = fake_now;
-    open_break(vm_align_down(fake.base, 4096), fake.base); /* the rest of the program's data */
+    open_break(vm_align_down(fake.base, vm_os.page_size), fake.base); /* the rest of the program's data */
     struct rlimit limit, before;
     CHECK(getrlimit(RLIMIT_AS, &before) == 0);
     limit = before;
