@@ -230,9 +230,18 @@ static int sparse_from(const struct vm_page *slab)
     return n < vm_slab_out(slab) ? (int)n : 0;
 }
 
-static void full_to_partial(struct vm_heap *h, struct vm_page *slab)
+/* Where the current slab has no block at hand, this one takes its place at once: the next malloc of the class would miss
+   and do so. */
+static void full_to_partial_or_current(struct vm_heap *h, struct vm_page *slab)
 {
+    struct vm_page *current = vm_heap_currents(h)[slab->class_id];
+
     set_bias(slab, sparse_from(slab));
+    if (!is_none(current) && !has_free(current)) {
+        current_to_partial_or_full(h, current);
+        make_current(h, slab->class_id, slab);
+        return;
+    }
     slab->state = VM_SLAB_PARTIAL;
     vm_list_push_front(&h->partial[slab->class_id], &slab->list);
 }
@@ -445,7 +454,7 @@ static void to_sparse(struct vm_heap *h, struct vm_page *slab)
 void vm_slab_event_locked(struct vm_heap *h, struct vm_page *slab)
 {
     if (slab->state == VM_SLAB_FULL) {
-        full_to_partial(h, slab);
+        full_to_partial_or_current(h, slab);
     } else if (slab->bias > 0) {
         size_t out = (size_t)slab->bias, step = vm_max((slab->carved - out) / SPARSE_FREED, (size_t)1);
         set_bias(slab, (int)(out - vm_min(out, step)));

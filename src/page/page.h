@@ -18,7 +18,8 @@
    the free that brings `held` to 0 makes the owner look at the slab, at the number of blocks out that bias says:
 
        state             in                     bias               at 0
-       FULL              no list                capacity - wake    `wake` blocks came back: PARTIAL
+       FULL              no list                capacity - wake    `wake` blocks came back: PARTIAL, or
+                                                                   CURRENT where the current one has none
        CURRENT, PARTIAL  current[], partial[]   n > 0              few blocks are out: sparse; bias falls, see slab.c
                                                 0                  the slab is empty: quiet
        quiet             and heap->quiet        -1                 never

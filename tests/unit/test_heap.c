@@ -80,7 +80,8 @@ CHILD_CASE(blocks_of_every_class)
             p[i] = vmt_malloc(n);
             CHECK(p[i] && slab_of(p[i])->class_id == id && vmt_malloc_usable_size(p[i]) == c->size);
             CHECK(slab_of(p[i])->owner == mine() && slab_of(p[i])->size == c->size);
-            CHECK(vm_is_pow2(c->size) ? (uintptr_t)p[i] % vm_min(c->size, VM_SLAB_ALIGN_MAX) == 0 : (uintptr_t)p[i] % 16 == 0);
+            CHECK(vm_is_pow2(c->size) ? (uintptr_t)p[i] % vm_min(c->size, VM_SLAB_ALIGN_MAX) == 0
+                                      : (uintptr_t)p[i] % 16 == 0);
             fill(p[i], c->size, id * 10 + i, false);
         }
         check();
@@ -386,15 +387,18 @@ CHILD_CASE(partial_serves_first)
 {
     const struct vm_class *c = class_of(SIZE);
     unsigned id = vm_class_of(SIZE), n = c->capacity;
-    void **a = own_memory(sizeof(void *) * 3 * n);
+    void **a = own_memory(sizeof(void *) * (3 * n + 1));
 
-    for (unsigned i = 0; i < 3 * n; i++)
+    for (unsigned i = 0; i <= 3 * n; i++)
         a[i] = vmt_malloc(SIZE);
     struct vm_page *first = slab_of(a[0]);
-    CHECK(slab_of(a[n]) != first && first->state == VM_SLAB_FULL);
+    struct vm_page *last = slab_of(a[3 * n]);
+    CHECK(slab_of(a[n]) != first && first->state == VM_SLAB_FULL && last->state == VM_SLAB_CURRENT);
     for (unsigned i = 0; i < n / 2; i++)
         vmt_free(a[i]);
-    CHECK(first->state == VM_SLAB_PARTIAL);
+    CHECK(first->state == VM_SLAB_PARTIAL && mine()->hit.current[id] == last);
+    while (last->free != VM_BLOCK_END)
+        vmt_malloc(SIZE);
     for (unsigned i = 0; i < n / 2; i++) {
         a[i] = vmt_malloc(SIZE);
         CHECK(slab_of(a[i]) == first && first->state == VM_SLAB_CURRENT && mine()->hit.current[id] == first);
@@ -402,6 +406,48 @@ CHILD_CASE(partial_serves_first)
     }
     void *next = vmt_malloc(SIZE);
     CHECK(slab_of(next) != first);
+    check();
+}
+
+/* A full slab that gets blocks back serves at once where the current one has none at hand, which is then full, or partial
+   when it has room. */
+CHILD_CASE(woken_serves_at_once)
+{
+    const struct vm_class *c = class_of(SIZE);
+    unsigned id = vm_class_of(SIZE), n = c->capacity;
+    void **a = own_memory(sizeof(void *) * 4 * n);
+
+    for (unsigned i = 0; i < 2 * n; i++)
+        a[i] = vmt_malloc(SIZE);
+    struct vm_page *first = slab_of(a[0]), *second = slab_of(a[n]);
+    unsigned wake = first->wake;
+    CHECK(first->state == VM_SLAB_FULL && second->state == VM_SLAB_CURRENT && second->free == VM_BLOCK_END);
+    for (unsigned i = 0; i < wake; i++) {
+        CHECK(first->state == VM_SLAB_FULL && mine()->hit.current[id] == second);
+        vmt_free(a[i]);
+    }
+    CHECK(first->state == VM_SLAB_CURRENT && mine()->hit.current[id] == first && second->state == VM_SLAB_FULL);
+    check();
+    for (unsigned i = wake; i-- > 0;) {
+        void *p = vmt_malloc(SIZE);
+        CHECK(p == a[i]);
+    }
+    for (unsigned i = 0; i < wake; i++)
+        vmt_free(a[n + i]);
+    CHECK(first->state == VM_SLAB_FULL && mine()->hit.current[id] == second);
+    check();
+    for (unsigned i = 0; i < wake; i++)
+        a[n + i] = vmt_malloc(SIZE);
+
+    struct vm_page *third = slab_of(a[2 * n] = vmt_malloc(SIZE));
+    while (third->free != VM_BLOCK_END)
+        vmt_malloc(SIZE);
+    bool room = third->carved < third->capacity; /* unless pages are as large as slabs */
+    CHECK(second->state == VM_SLAB_FULL && (room || vm_os.page_size >= VM_FRAME_BYTES));
+    for (unsigned i = 0; i < wake; i++)
+        vmt_free(a[i]);
+    CHECK(first->state == VM_SLAB_CURRENT && mine()->hit.current[id] == first);
+    CHECK(third->state == (room ? VM_SLAB_PARTIAL : VM_SLAB_FULL));
     check();
 }
 
@@ -776,7 +822,8 @@ CHILD_CASE(fork_leaves_idle_heaps)
     int status;
 
     if (UNIT_SANITIZED) {
-        puts("SKIP: fork_leaves_idle_heaps: sanitizers' fork handlers do not expect a child to go on with threads gone");
+        puts(
+            "SKIP: fork_leaves_idle_heaps: sanitizers' fork handlers do not expect a child to go on with threads gone");
         fflush(stdout);
         return;
     }
@@ -901,7 +948,8 @@ CHILD_CASE(fork_where_another_waits_for_an_inner_lock)
     pid_t self = getpid();
 
     if (UNIT_SANITIZED) {
-        puts("SKIP: fork_where_another_waits_for_an_inner_lock: sanitizers' fork handlers do not expect a child to go on");
+        puts(
+            "SKIP: fork_where_another_waits_for_an_inner_lock: sanitizers' fork handlers do not expect a child to go on");
         fflush(stdout);
         return;
     }
@@ -956,7 +1004,9 @@ CHILD_CASE(random_model)
     for (unsigned step = 0; step < steps; step++) {
         unsigned i = (unsigned)below(&r, SLOTS), phase = step / 2000;
         if (!slot[i].p && below(&r, 4) < (phase % 2 ? 1 : 3)) {
-            slot[i].n = phase % 3 == 0 ? 1 + below(&r, 200) : phase % 3 == 1 ? 990 + below(&r, 20) : log_uniform(&r, 16);
+            slot[i].n = phase % 3 == 0   ? 1 + below(&r, 200)
+                        : phase % 3 == 1 ? 990 + below(&r, 20)
+                                         : log_uniform(&r, 16);
             slot[i].p = vmt_malloc(slot[i].n);
             slot[i].id = id++;
             CHECK(slot[i].p && vmt_malloc_usable_size(slot[i].p) >= slot[i].n);
@@ -1012,6 +1062,7 @@ int main(void)
         CHILD_TEST(quiet_slabs_are_bounded),
         CHILD_TEST(idle_threads_hold_little),
         CHILD_TEST(partial_serves_first),
+        CHILD_TEST(woken_serves_at_once),
         CHILD_TEST(pages_of_sparse_slabs_go_back),
         CHILD_TEST(sparse_slabs_are_bounded),
         CHILD_TEST(double_free_of_an_absent_block),
