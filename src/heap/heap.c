@@ -1,6 +1,7 @@
 /* The misses of the malloc family: everything the hit paths of heap_fast.h do not settle.  See heap.h. */
 #include "heap/heap.h"
 
+#include <sched.h>
 #include <string.h>
 
 #include "base/fail.h"
@@ -21,6 +22,8 @@ uint64_t vm_secret;
    step; the surplus is address space until it is touched. */
 #define GROWTH_SHARE 8
 /* So does a block in a slab of VM_STEPS_FROM or more that moves, if it grows by less than half. */
+
+#define AWAIT_NS ((uint64_t)200000000) /* unmapping a GiB of small pages takes 0.06 s (2026-11-22) */
 
 /* Slow: a block of the class from the heap, whose lock is held or whose list is not empty. */
 static struct vm_block *pop_or_refill(struct vm_heap *h, unsigned class_id, bool *fresh)
@@ -65,16 +68,33 @@ static bool interrupted_ourselves(void)
     return vm_lock_is_mine(&vm_extents_lock) || (h && vm_lock_is_mine(&h->lock));
 }
 
-/* Slow: n bytes are refused, by the system or by the hard limit.  True when something was given back that may make room. */
+/* Slow, under a hard limit: what other threads are giving back is charged until the system has it.  Waits for that, AWAIT_NS
+   at most: who gives back may be who a signal handler interrupted here. */
+static void await_returns(void)
+{
+    uint64_t until = vm_os.now() + AWAIT_NS;
+
+    if (vm_os.is_confined()) /* to yield would be a call of a new kind */
+        return;
+    while (VM_LOAD(&vm_limits.charged) > vm_frames_used() + vm_frames_kept() + vm_extents_used() + vm_extents_kept()
+           && vm_os.now() < until)
+        sched_yield();
+}
+
+/* Slow: n bytes are refused, by the system or by the hard limit.  True when there may be room now. */
 static bool give_back(size_t n)
 {
     struct vm_frames_stats frames;
+    bool hard = vm_limit_is_hard();
 
     vm_frames_stats(&frames);
-    if (n > frames.brk_bytes + frames.zone_bytes && !vm_limit_is_hard())
+    if (n > frames.brk_bytes + frames.zone_bytes && !hard)
         return false; /* not even all of it would do */
     vm_heaps_collect();
-    return vm_frames_trim(0);
+    bool given = vm_frames_trim(0);
+    if (hard)
+        await_returns();
+    return given || hard;
 }
 
 static void *alloc_large(size_t n, size_t align, bool zero)
@@ -101,6 +121,7 @@ static bool give_back_for_block(void)
     if (vm_limit_is_hard()) {
         vm_heaps_collect(); /* may find blocks even when nothing goes back */
         vm_frames_keep(0);
+        await_returns();
         given = true;
     }
     return given;

@@ -1,9 +1,13 @@
 /* Unit tests of src/reclaim/limit, and of what the allocator makes of the options limit and limit_hard: the account is
    right after every step (vmalloc_check), the hard limit is never passed, what is kept goes back before a request is
    refused.  Each case is a process of its own.  Run by `make check`.  SEED sets the seed. */
+#include <pthread.h>
+#include <semaphore.h>
+
 #include "unit.h"
 
 #include "heap/heap.h"
+#include "os/os.h"
 #include "page/extent.h"
 #include "page/zone.h"
 #include "reclaim/limit.h"
@@ -111,6 +115,78 @@ CHILD_CASE(what_is_kept_goes_first)
         check();
     }
     CHECK(vm_limits.highest <= limit);
+}
+
+/* The system, slow to take memory back from one thread. */
+static struct vm_os quick;
+static __thread bool is_slow;
+static sem_t taking_back;
+
+static void dawdle(void)
+{
+    if (!is_slow)
+        return;
+    sem_post(&taking_back);
+    usleep(20000);
+}
+static int slow_unmap(void *base, size_t bytes)
+{
+    dawdle();
+    return quick.unmap(base, bytes);
+}
+static int slow_purge(void *base, size_t bytes)
+{
+    dawdle();
+    return quick.purge(base, bytes);
+}
+
+static void *return_extents(void *arg)
+{
+    is_slow = true;
+    CHECK(vm_extents_keep(0) > 0);
+    return arg;
+}
+static void *return_frames(void *arg)
+{
+    is_slow = true;
+    CHECK(vm_frames_keep(0) > 0);
+    return arg;
+}
+
+/* What another thread is giving back makes room: a request that comes meanwhile is not refused. */
+CHILD_CASE(what_others_give_back_makes_room)
+{
+    static const struct {
+        size_t kept, wanted; /* bytes a block */
+        void *(*give_back)(void *);
+    } cases[] = {
+        {12 * MIB, 12 * MIB, return_extents}, {12 * MIB, 60000, return_extents}, {5000, 12 * MIB, return_frames}};
+    pthread_t t;
+
+    CHECK(vmt_malloc(256 * MIB)); /* for a share of it to be kept */
+    quick = vm_os;
+    CHECK(sem_init(&taking_back, 0, 0) == 0);
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vm_limits_set(0, vm_limits.charged + 14 * MIB);
+        empty(fill_up(cases[i].kept));
+        vm_limits_set(0, vm_limits.charged + 2 * MIB); /* room for the thread itself, not for what is wanted */
+        CHECKF(kept() > 10 * MIB, "case %u: %zu kept", i, kept());
+        vm_os.unmap = slow_unmap;
+        vm_os.purge = slow_purge;
+        CHECK(pthread_create(&t, NULL, cases[i].give_back, NULL) == 0);
+        while (sem_wait(&taking_back) != 0)
+            CHECK(errno == EINTR);
+        unsigned count = 0;
+        while (count < 12 * MIB / cases[i].wanted && (blocks[count] = vmt_malloc(cases[i].wanted)) != NULL)
+            count++;
+        CHECKF(count == 12 * MIB / cases[i].wanted, "case %u: only %u of %zu bytes", i, count, cases[i].wanted);
+        pthread_join(t, NULL);
+        vm_os = quick;
+        empty(count);
+        vmt_malloc_trim(0);
+        while (sem_trywait(&taking_back) == 0)
+            ;
+    }
 }
 
 CHILD_CASE(beyond_the_soft_limit_little_is_kept)
@@ -223,6 +299,7 @@ int main(void)
         CHILD_TEST(the_account),
         CHILD_TEST(the_hard_limit_holds_for_every_size),
         CHILD_TEST(what_is_kept_goes_first),
+        CHILD_TEST(what_others_give_back_makes_room),
         CHILD_TEST(beyond_the_soft_limit_little_is_kept),
         CHILD_TEST(passing_the_soft_limit_returns_what_is_kept),
         CHILD_TEST(pressure_keeps_little),
