@@ -80,8 +80,7 @@ CHILD_CASE(blocks_of_every_class)
             p[i] = vmt_malloc(n);
             CHECK(p[i] && slab_of(p[i])->class_id == id && vmt_malloc_usable_size(p[i]) == c->size);
             CHECK(slab_of(p[i])->owner == mine() && slab_of(p[i])->size == c->size);
-            CHECK(vm_is_pow2(c->size) ? (uintptr_t)p[i] % vm_min(c->size, VM_SLAB_ALIGN_MAX) == 0
-                                      : (uintptr_t)p[i] % 16 == 0);
+            CHECK(vm_is_pow2(c->size) ? (uintptr_t)p[i] % vm_min(c->size, VM_SLAB_ALIGN_MAX) == 0 : (uintptr_t)p[i] % 16 == 0);
             fill(p[i], c->size, id * 10 + i, false);
         }
         check();
@@ -822,8 +821,7 @@ CHILD_CASE(fork_leaves_idle_heaps)
     int status;
 
     if (UNIT_SANITIZED) {
-        puts(
-            "SKIP: fork_leaves_idle_heaps: sanitizers' fork handlers do not expect a child to go on with threads gone");
+        puts("SKIP: fork_leaves_idle_heaps: sanitizers' fork handlers do not expect a child to go on with threads gone");
         fflush(stdout);
         return;
     }
@@ -948,8 +946,7 @@ CHILD_CASE(fork_where_another_waits_for_an_inner_lock)
     pid_t self = getpid();
 
     if (UNIT_SANITIZED) {
-        puts(
-            "SKIP: fork_where_another_waits_for_an_inner_lock: sanitizers' fork handlers do not expect a child to go on");
+        puts("SKIP: fork_where_another_waits_for_an_inner_lock: sanitizers' fork handlers do not expect a child to go on");
         fflush(stdout);
         return;
     }
@@ -1004,9 +1001,7 @@ CHILD_CASE(random_model)
     for (unsigned step = 0; step < steps; step++) {
         unsigned i = (unsigned)below(&r, SLOTS), phase = step / 2000;
         if (!slot[i].p && below(&r, 4) < (phase % 2 ? 1 : 3)) {
-            slot[i].n = phase % 3 == 0   ? 1 + below(&r, 200)
-                        : phase % 3 == 1 ? 990 + below(&r, 20)
-                                         : log_uniform(&r, 16);
+            slot[i].n = phase % 3 == 0 ? 1 + below(&r, 200) : phase % 3 == 1 ? 990 + below(&r, 20) : log_uniform(&r, 16);
             slot[i].p = vmt_malloc(slot[i].n);
             slot[i].id = id++;
             CHECK(slot[i].p && vmt_malloc_usable_size(slot[i].p) >= slot[i].n);
