@@ -142,13 +142,6 @@ static bool carve(struct vm_heap *h, struct vm_page *slab)
     return slab->virgin;
 }
 
-static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
-{
-    slab->serves = (uint8_t)class_id;
-    slab->state = VM_SLAB_CURRENT;
-    set_current(h, class_id, slab);
-}
-
 static void put_aside(struct vm_list *list, size_t *sum, struct vm_page *slab, size_t bytes)
 {
     slab->aside_bytes = (uint32_t)bytes;
@@ -203,6 +196,18 @@ static void current_to_partial_or_full(struct vm_heap *h, struct vm_page *slab)
     }
 }
 
+/* In place of the one before, if any. */
+static void make_current(struct vm_heap *h, unsigned class_id, struct vm_page *slab)
+{
+    struct vm_page *before = vm_heap_currents(h)[class_id];
+
+    if (!is_none(before))
+        current_to_partial_or_full(h, before);
+    slab->serves = (uint8_t)class_id;
+    slab->state = VM_SLAB_CURRENT;
+    set_current(h, class_id, slab);
+}
+
 static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
 {
     unsigned frames = slab->frames;
@@ -238,7 +243,6 @@ static void full_to_partial_or_current(struct vm_heap *h, struct vm_page *slab)
 
     set_bias(slab, sparse_from(slab));
     if (!is_none(current) && !has_free(current)) {
-        current_to_partial_or_full(h, current);
         make_current(h, slab->class_id, slab);
         return;
     }
@@ -602,11 +606,8 @@ struct vm_page *vm_slab_refill(struct vm_heap *h, unsigned class_id, bool *fresh
     next = next_slab(h, class_id, slab);
     if (!next)
         return NULL;
-    if (next != slab) {
-        if (!is_none(slab))
-            current_to_partial_or_full(h, slab);
+    if (next != slab)
         make_current(h, class_id, next);
-    }
     if (!has_free(next))
         *fresh = carve(h, next);
     return next;
