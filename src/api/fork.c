@@ -98,7 +98,7 @@ static void after_fork_in_child(void)
     vm_heaps_fork_child(interrupted);
     vm_heaps_fork_unlock();
     if (!interrupted) /* other threads may have had memory in hand that is charged and counted nowhere else */
-        vm_limit_recount(vm_frames_used() + vm_frames_kept() + vm_extents_used() + vm_extents_kept());
+        vm_limit_recount(vm_heap_accounted());
     vm_background_forked();
     vm_growth_changed();
     vm_gate_open();

@@ -68,16 +68,18 @@ static bool interrupted_ourselves(void)
     return vm_lock_is_mine(&vm_extents_lock) || (h && vm_lock_is_mine(&h->lock));
 }
 
+size_t vm_heap_accounted(void) { return vm_frames_used() + vm_frames_kept() + vm_extents_used() + vm_extents_kept(); }
+
+static bool is_on_its_way(void) { return VM_LOAD(&vm_limits.charged) > vm_heap_accounted(); }
+
 /* Slow, under a hard limit: what other threads are giving back is charged until the system has it.  Waits for that, AWAIT_NS
    at most: who gives back may be who a signal handler interrupted here. */
 static void await_returns(void)
 {
-    uint64_t until = vm_os.now() + AWAIT_NS;
-
-    if (vm_os.is_confined()) /* to yield would be a call of a new kind */
+    if (!is_on_its_way() || vm_os.is_confined()) /* to yield would be a call of a new kind */
         return;
-    while (VM_LOAD(&vm_limits.charged) > vm_frames_used() + vm_frames_kept() + vm_extents_used() + vm_extents_kept()
-           && vm_os.now() < until)
+    uint64_t until = vm_os.now() + AWAIT_NS;
+    while (is_on_its_way() && vm_os.now() < until)
         sched_yield();
 }
 

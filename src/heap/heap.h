@@ -103,6 +103,9 @@ void *vm_heap_realloc(void *p, size_t n, const char *call);
 /* Is this a large block that stays as it is when it is resized to n?  No lock. */
 bool vm_heap_has_room(const void *p, size_t n);
 
+/* Bytes of frames and extents in use or kept: what is charged (reclaim/limit.h), but for what a thread has in hand. */
+size_t vm_heap_accounted(void);
+
 /* A block's `held` came to 0 in the owner's hit path. */
 void vm_heap_slab_event(struct vm_page *slab);
 
