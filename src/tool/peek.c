@@ -254,6 +254,7 @@ static bool read_block(struct peek *p, const struct search *s, char *error)
             return cannot(p, error, "its exported block is damaged");
         }
         memcpy(candidate.version, b.version, sizeof candidate.version - 1);
+        procfs_make_printable(candidate.version, PROCFS_ASCII);
         peek_root(&candidate, "&meta_mapped", &mapped);
         if (p->fact && mapped <= most) {
             free(candidate.fact);

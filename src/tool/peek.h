@@ -25,7 +25,7 @@ struct peek {
     struct peek_core *core; /* NULL: a live process */
     char what[256];         /* as the user named it */
     uint64_t block;         /* address of the block there */
-    char version[16];       /* of the library there */
+    char version[16];       /* of the library there, in printable characters */
     struct vm_fact *fact;
     size_t facts;
 };

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool/procfs.h"
+
 #define TRIES 50
 #define PAUSE_NS 1000000 /* between them */
 
@@ -84,6 +86,7 @@ bool shared_read(pid_t pid, struct vm_share_page *page, char error[SHARED_ERROR_
     if (page->written == 0)
         return say(error, path, "nothing was published yet");
     page->version[sizeof page->version - 1] = '\0';
+    procfs_make_printable(page->version, PROCFS_ASCII);
     return true;
 }
 

@@ -173,7 +173,13 @@ static void undo_changes(void)
 
 /* ---- Reading ---- */
 
-static bool is_line(const char *error) { return error[0] && !strchr(error, '\n') && strlen(error) < PEEK_ERROR_MAX; }
+/* Neither empty nor with a character that a terminal obeys. */
+static bool is_line(const char *text)
+{
+    size_t length = strcspn(text, "\n\r\t\b\033");
+
+    return length > 0 && text[length] == '\0' && length < PEEK_ERROR_MAX;
+}
 
 /* Is there a snapshot? */
 static bool look(const char *path)
@@ -184,6 +190,7 @@ static bool look(const char *path)
     FUZZ_CHECK(p || is_line(error));
     if (!p)
         return false;
+    FUZZ_CHECK(!p->version[0] || is_line(p->version));
     struct peek_snapshot *s = peek_snapshot(p, error);
     FUZZ_CHECK(s || is_line(error));
     for (size_t i = 0; s && i < s->ranges; i++) {

@@ -213,11 +213,33 @@ CHILD_CASE(the_shared_page_is_whole)
     CHECK(!shared_read(getpid(), &page, error) && strstr(error, "No such file"));
 }
 
+/* A process may call its library anything, and what it says goes into messages of one line and to terminals. */
+CHILD_CASE(a_foreign_version_is_printable)
+{
+    static struct vm_share_page page;
+    char error[PEEK_ERROR_MAX], self[16];
+
+    vmt_free(vmt_malloc(1));
+    memcpy(vm_report_block.version, "1\n2\033[2J\r\xff", sizeof "1\n2\033[2J\r\xff");
+    snprintf(self, sizeof self, "%d", (int)getpid());
+    struct peek *p = peek_open(self, error);
+    CHECKF(p, "%s", error);
+    CHECKF(strcmp(p->version, "1?2?[2J??") == 0, "%s", p->version);
+    peek_close(p);
+    if (access(VM_SHARE_DIR, W_OK) != 0)
+        return;
+    vm_share_start(true);
+    vm_share_publish();
+    CHECKF(shared_read(getpid(), &page, error), "%s", error);
+    CHECKF(strcmp(page.version, "1?2?[2J??") == 0, "%s", page.version);
+    vm_share_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(facts_are_sound),       CHILD_TEST(facts_are_read),           CHILD_TEST(every_block_is_found),
-        CHILD_TEST(figures_agree), CHILD_TEST(the_shared_page_is_whole),
+        CHILD_TEST(figures_agree), CHILD_TEST(the_shared_page_is_whole), CHILD_TEST(a_foreign_version_is_printable),
     };
 
     seed = unit_seed();
