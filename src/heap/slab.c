@@ -72,6 +72,9 @@ static size_t unit_bytes(const struct vm_page *slab)
     return unit;
 }
 
+/* Bytes that went back with an absent unit: where blocks are larger than units, all of the one that begins there. */
+static size_t absent_bytes(const struct vm_page *slab) { return vm_max(unit_bytes(slab), slab->size); }
+
 /* The first block that begins at an offset or after it. */
 static size_t first_block_from(const struct vm_page *slab, size_t offset)
 {
@@ -104,10 +107,10 @@ VM_UNSANITIZED bool vm_slab_is_out(const struct vm_page *slab, size_t index)
 
 /* Pages of the slab that were returned are wanted again; or it became empty so soon that its frames would have gone back
    whole, and be wanted by the next slab: either way more of them should stay. */
-static void note_wanted(struct vm_heap *h, size_t units, size_t unit)
+static void note_wanted(struct vm_heap *h, size_t bytes)
 {
     if (vm_keep_owed(&h->sparse_keep) > 0)
-        vm_keep_fetched(&h->sparse_keep, units * unit, vm_os.now());
+        vm_keep_fetched(&h->sparse_keep, bytes, vm_os.now());
 }
 
 /* Slow: gives the blocks of the first absent unit life again; true when the first of them reads as zero. */
@@ -124,7 +127,7 @@ static bool absent_to_free(struct vm_heap *h, struct vm_page *slab)
             vm_fatal("malloc(): free block %p was written to, or freed once more, after it was freed", (void *)b);
         vm_slab_push(slab, b);
     }
-    note_wanted(h, 1, unit);
+    note_wanted(h, absent_bytes(slab));
     return (first + 1) * slab->size <= (i + 1) * unit;
 }
 
@@ -216,7 +219,7 @@ static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
     if (slab->state == VM_SLAB_CURRENT)
         set_current(h, slab->serves, (struct vm_page *)(uintptr_t)&vm_slab_none);
     if (slab->absent)
-        note_wanted(h, (size_t)__builtin_popcountll(slab->absent), unit_bytes(slab));
+        note_wanted(h, (size_t)__builtin_popcountll(slab->absent) * unit_bytes(slab));
     VM_STORE(&expected[slab->class_id], (uint32_t)touched);
     vm_list_remove(&slab->list);
     for (unsigned i = frames; i-- > 0;)
@@ -326,6 +329,8 @@ static uint64_t free_units(const struct vm_page *slab, const struct free_map *ma
 
     for (size_t i = 0; i < slab->carved * slab->size / unit; i++) {
         size_t k = i * unit / slab->size, end = first_block_from(slab, (i + 1) * unit);
+        if (k + 1 == end && slab->absent >> k * slab->size / unit & 1)
+            continue; /* it went with the unit in which its only block begins */
         while (k < end && is_marked(map, k))
             k++;
         if (k == end)
@@ -440,7 +445,7 @@ static void return_sparse(struct vm_heap *h, size_t target)
 
 static void to_sparse(struct vm_heap *h, struct vm_page *slab)
 {
-    size_t absent = slab->absent ? (size_t)__builtin_popcountll(slab->absent) * unit_bytes(slab) : 0;
+    size_t absent = slab->absent ? (size_t)__builtin_popcountll(slab->absent) * absent_bytes(slab) : 0;
     size_t free_bytes = (slab->carved - vm_slab_out(slab)) * slab->size;
 
     from_sparse(h, slab);

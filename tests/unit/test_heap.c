@@ -318,6 +318,57 @@ CHILD_CASE(sparse_slabs_are_bounded)
     CHECK(slab->absent != 0 && resident_in(slab) < slab->carved * slab->size / 2);
 }
 
+static size_t purges;
+static int count_purges(void *base, size_t bytes)
+{
+    purges++;
+    return real_purge(base, bytes);
+}
+
+static uint64_t same_time(void) { return 1000000000; }
+
+/* Of blocks of several pages every page goes back once, and all of them are known to be wanted when the blocks are asked
+   for again, so that the next wave is kept. */
+CHILD_CASE(pages_of_blocks_are_counted)
+{
+    enum { N = 3000 };
+    static const size_t pages[] = {2, 3, 4, 7};
+    static void *p[N];
+
+    real_purge = vm_os.purge;
+    vm_os.purge = count_purges;
+    vm_os.now = same_time;
+    for (unsigned k = 0; k < sizeof pages / sizeof *pages; k++) {
+        size_t size = pages[k] * vm_os.page_size;
+        if (size >= VM_SMALL_LIMIT)
+            break;
+        for (unsigned i = 0; i < N; i++)
+            CHECK((p[i] = vmt_malloc(size)) && memset(p[i], 1, size));
+        for (unsigned i = 0; i < N; i++)
+            if (i % 64) {
+                vmt_free(p[i]);
+                p[i] = NULL;
+            }
+        struct vm_keep *keep = &mine()->sparse_keep;
+        size_t owed = vm_keep_owed(keep), credit = keep->credit;
+        CHECKF(owed > 0, "nothing went back, size %zu", size);
+        vm_heaps_collect();
+        purges = 0;
+        vm_heaps_collect();
+        CHECKF(purges == 0, "%zu purges of what had gone, size %zu", purges, size);
+        for (unsigned i = 0; i < N; i++)
+            if (!p[i])
+                CHECK((p[i] = vmt_malloc(size)) && memset(p[i], 1, size));
+        credit = keep->credit - credit;
+        CHECKF(credit >= owed, "%zu bytes went back, %zu were earned, size %zu", owed, credit, size);
+        check();
+        for (unsigned i = 0; i < N; i++)
+            vmt_free(p[i]);
+        vm_heaps_collect();
+        *keep = (struct vm_keep){.floor = keep->floor};
+    }
+}
+
 /* A second free of a block whose page went back is found when the block is to be handed out again. */
 static void free_absent_twice(void *arg)
 {
@@ -1060,6 +1111,7 @@ int main(void)
         CHILD_TEST(woken_serves_at_once),
         CHILD_TEST(pages_of_sparse_slabs_go_back),
         CHILD_TEST(sparse_slabs_are_bounded),
+        CHILD_TEST(pages_of_blocks_are_counted),
         CHILD_TEST(double_free_of_an_absent_block),
         CHILD_TEST(others_are_asked_to_return),
         CHILD_TEST(neighbours_lend),
