@@ -105,14 +105,6 @@ VM_UNSANITIZED bool vm_slab_is_out(const struct vm_page *slab, size_t index)
            && b->seal != (vm_secret ^ (uintptr_t)b ^ (uintptr_t)b->next);
 }
 
-/* Pages of the slab that were returned are wanted again; or it became empty so soon that its frames would have gone back
-   whole, and be wanted by the next slab: either way more of them should stay. */
-static void note_wanted(struct vm_heap *h, size_t bytes)
-{
-    if (vm_keep_owed(&h->sparse_keep) > 0)
-        vm_keep_fetched(&h->sparse_keep, bytes, vm_os.now());
-}
-
 /* Slow: gives the blocks of the first absent unit life again; true when the first of them reads as zero. */
 static bool absent_to_free(struct vm_heap *h, struct vm_page *slab)
 {
@@ -127,7 +119,8 @@ static bool absent_to_free(struct vm_heap *h, struct vm_page *slab)
             vm_fatal("malloc(): free block %p was written to, or freed once more, after it was freed", (void *)b);
         vm_slab_push(slab, b);
     }
-    note_wanted(h, absent_bytes(slab));
+    if (vm_keep_owed(&h->sparse_keep) > 0)
+        vm_keep_fetched(&h->sparse_keep, absent_bytes(slab), vm_os.now());
     return (first + 1) * slab->size <= (i + 1) * unit;
 }
 
@@ -218,8 +211,6 @@ static void empty_to_freed(struct vm_heap *h, struct vm_page *slab)
 
     if (slab->state == VM_SLAB_CURRENT)
         set_current(h, slab->serves, (struct vm_page *)(uintptr_t)&vm_slab_none);
-    if (slab->absent)
-        note_wanted(h, (size_t)__builtin_popcountll(slab->absent) * unit_bytes(slab));
     VM_STORE(&expected[slab->class_id], (uint32_t)touched);
     vm_list_remove(&slab->list);
     for (unsigned i = frames; i-- > 0;)
