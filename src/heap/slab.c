@@ -73,7 +73,7 @@ static size_t unit_bytes(const struct vm_page *slab)
 }
 
 /* Bytes that went back with an absent unit: where blocks are larger than units, all of the one that begins there. */
-static size_t absent_bytes(const struct vm_page *slab) { return vm_max(unit_bytes(slab), slab->size); }
+static size_t absent_unit_bytes(const struct vm_page *slab) { return vm_max(unit_bytes(slab), slab->size); }
 
 /* The first block that begins at an offset or after it. */
 static size_t first_block_from(const struct vm_page *slab, size_t offset)
@@ -120,7 +120,7 @@ static bool absent_to_free(struct vm_heap *h, struct vm_page *slab)
         vm_slab_push(slab, b);
     }
     if (vm_keep_owed(&h->sparse_keep) > 0)
-        vm_keep_fetched(&h->sparse_keep, absent_bytes(slab), vm_os.now());
+        vm_keep_fetched(&h->sparse_keep, absent_unit_bytes(slab), vm_os.now());
     return (first + 1) * slab->size <= (i + 1) * unit;
 }
 
@@ -436,7 +436,7 @@ static void return_sparse(struct vm_heap *h, size_t target)
 
 static void to_sparse(struct vm_heap *h, struct vm_page *slab)
 {
-    size_t absent = slab->absent ? (size_t)__builtin_popcountll(slab->absent) * absent_bytes(slab) : 0;
+    size_t absent = slab->absent ? (size_t)__builtin_popcountll(slab->absent) * absent_unit_bytes(slab) : 0;
     size_t free_bytes = (slab->carved - vm_slab_out(slab)) * slab->size;
 
     from_sparse(h, slab);
