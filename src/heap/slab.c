@@ -320,14 +320,14 @@ static uint64_t free_units(const struct vm_page *slab, const struct free_map *ma
 
     for (size_t i = 0; i < slab->carved * slab->size / unit; i++) {
         size_t k = i * unit / slab->size, end = first_block_from(slab, (i + 1) * unit);
-        if (k + 1 == end && slab->absent >> k * slab->size / unit & 1)
-            continue; /* it went with the unit in which its only block begins */
+        if (slab->absent >> (end - 1) * slab->size / unit & 1)
+            continue; /* it went, itself or with the unit in which its only block begins */
         while (k < end && is_marked(map, k))
             k++;
         if (k == end)
             units |= (uint64_t)1 << i;
     }
-    return units & ~slab->absent;
+    return units;
 }
 
 /* Puts the free blocks that begin in none of the units back, in the order of their addresses. */
