@@ -4,6 +4,7 @@
    opens or is refused by one line, and a snapshot of it has ranges in order that do not overlap. */
 #include "fuzz.h"
 
+#include <ctype.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -176,8 +177,10 @@ static void undo_changes(void)
 /* Neither empty nor with a character that a terminal obeys. */
 static bool is_line(const char *text)
 {
-    size_t length = strcspn(text, "\n\r\t\b\033");
+    size_t length = 0;
 
+    while (text[length] && !iscntrl((unsigned char)text[length]))
+        length++;
     return length > 0 && text[length] == '\0' && length < PEEK_ERROR_MAX;
 }
 
