@@ -230,15 +230,15 @@ static void random_requests(unsigned start, unsigned end, unsigned steps, unsign
     static struct reference r;
     static struct taken taken[FRAMES];
     unsigned count = 0, refused = 0;
-    unsigned want = 0; /* how full it is to be, in percent; above 100 requests are refused */
+    unsigned want = 120; /* how full it is to be, in percent; above 100 requests are refused */
     struct world w;
 
     world_new(&w, 6000, start, end, holes);
     reference_init(&r, &w);
     uint64_t all = w.buddy.free;
     for (unsigned step = 0; step < steps; step++) {
-        if (step % 16384 == 0)
-            want = step == 0 ? 120 : (unsigned)below(&seed, 121);
+        if (step % 16384 == 0 && step > 0) /* emptier and fuller in turns: few steps split and merge enough, too */
+            want = (unsigned)below(&seed, 60) + (step / 16384 % 2 ? 0 : 61);
         bool full = (all - w.buddy.free) * 100 >= all * want;
         if (count == 0 || (below(&seed, 100) < (full ? 30u : 70u))) {
             unsigned order = (unsigned)below(&seed, below(&seed, top_order) + 1), largest = VM_SIM_ORDERS;
